@@ -1,0 +1,38 @@
+/* Sockets: addresses of both families, listeners, non-blocking accept. No name look-ups anywhere. */
+#ifndef POSTHORN_SYS_SOCK_H
+#define POSTHORN_SYS_SOCK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+struct sock_addr {
+	uint8_t ip[16];		/* v4 as ::ffff:a.b.c.d */
+	uint16_t port;
+	bool is_v4;
+};
+
+/* "127.0.0.1", "::1", no brackets, no scope. ST_SYNTAX otherwise. */
+enum status sock_ip_parse(struct str s, struct sock_addr *out) MUST_USE;
+/* "192.0.2.1" or "2001:db8::1" (RFC 5952). */
+enum status sock_ip_put(struct buf *out, const struct sock_addr *a);
+bool sock_is_loopback(const struct sock_addr *a);
+bool sock_ip_eq(const struct sock_addr *a, const struct sock_addr *b);
+
+struct sock_net {
+	struct sock_addr base;
+	uint8_t prefix_bits;	/* within the family: 0..32 or 0..128 */
+};
+enum status sock_net_parse(struct str s, struct sock_net *out) MUST_USE;	/* "10.0.0.0/8", or an address alone */
+bool sock_net_has(const struct sock_net *n, const struct sock_addr *a);
+
+/* Listens (SO_REUSEADDR; v6 sockets are V6ONLY; SO_REUSEPORT when asked). The sentence for a person goes to error_out. */
+enum status sock_listen(const struct sock_addr *a, bool is_reuseport, int *fd_out, struct buf *error_out) MUST_USE;
+/* Accepts one, non-blocking, close-on-exec, TCP_NODELAY. ST_MORE: none waits; ST_LIMIT: out of descriptors. */
+enum status sock_accept(int listen_fd, int *fd_out, struct sock_addr *peer_out) MUST_USE;
+void sock_local(int fd, struct sock_addr *out);
+/* A connected pair for IPC: stream, non-blocking, close-on-exec. */
+enum status sock_pair(int fds[2]) MUST_USE;
+
+#endif
