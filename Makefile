@@ -1,0 +1,36 @@
+# The short way to everything; meson and ninja do the work (see CONTRIBUTING.md).
+#
+#	make run	install what is missing, build, start the demo on loopback
+#	make check	the same, then every test
+
+RUN ?= demo
+
+.PHONY: run check build deps deps-check fuzz sim bench clean
+
+run: deps build
+	@test -x build/posthorn || { echo "there is no program to run in this tree yet"; exit 1; }
+	build/posthorn $(RUN)
+
+check: deps-check
+	tests/run
+
+build: deps
+	tools/build gcc
+
+deps:
+	@tools/install-deps build
+
+deps-check:
+	@tools/install-deps build check
+
+fuzz: deps-check
+	@if test -x tests/fuzz; then tests/fuzz; else tests/run --only 'fuzz/*'; fi
+
+sim: deps build
+	@if test -x tests/sim/run; then tests/sim/run; else echo "no simulator in this tree"; exit 1; fi
+
+bench: deps build
+	@if test -x tests/bench/run; then tests/bench/run; else echo "no benchmarks in this tree"; exit 1; fi
+
+clean:
+	rm -rf build build-asan build-fuzz
