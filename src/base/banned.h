@@ -14,6 +14,7 @@
 
 /* No length, no bound, or state shared by all callers; alloca has no failure but a crash. */
 #pragma GCC poison strcpy strcat strncpy strtok sprintf vsprintf gets scanf sscanf fscanf atoi atol
+#undef alloca
 #pragma GCC poison gmtime localtime asctime ctime alloca
 /* A shell. */
 #pragma GCC poison system popen

@@ -14,10 +14,13 @@ struct cur {
 	const char *end;
 };
 
+/* Never holds NULL, so that even moving by nothing is defined. */
 static inline struct cur
 cur_of(struct str s)
 {
-	return (struct cur){s.p, s.p ? s.p + s.n : s.p};
+	const char *p = s.p ? s.p : "";
+
+	return (struct cur){p, p + s.n};
 }
 
 static inline size_t

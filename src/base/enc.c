@@ -2,7 +2,8 @@
 
 #include "base/utf8.h"
 
-static const char base64_alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_alphabet[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 enum status
 base64_encode(struct str s, struct buf *out)
@@ -40,7 +41,8 @@ base64_value(char c)
 	return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
 
-/* One group of four with pad 0..2 missing bytes; false on a bad character or non-zero trailing bits. */
+/* One group of four with pad 0..2 missing bytes; false on a bad character or non-zero trailing
+ * bits. */
 static bool
 base64_group(const char *q, size_t pad, char out[3])
 {
@@ -64,19 +66,25 @@ base64_group(const char *q, size_t pad, char out[3])
 enum status
 base64_decode(struct str s, struct buf *out)
 {
-	char three[3];
+	size_t pad = 0, w = 0;
+	char *o, three[3];
 
 	if (s.n % 4 != 0)
 		return ST_SYNTAX;
+	if (s.n > 0 && s.p[s.n - 1] == '=')
+		pad = s.p[s.n - 2] == '=' ? 2 : 1;
+	o = buf_reserve(out, s.n / 4 * 3 - pad);
+	if (o == NULL)
+		return ST_LIMIT;
 	for (size_t i = 0; i < s.n; i += 4) {
-		bool is_last = i + 4 == s.n;
-		size_t pad = !is_last || s.p[i + 3] != '=' ? 0 : s.p[i + 2] == '=' ? 2 : 1;
+		size_t missing = i + 4 == s.n ? pad : 0;
 
-		if (!base64_group(s.p + i, pad, three))
+		if (!base64_group(s.p + i, missing, three))
 			return ST_SYNTAX;
-		if (buf_put(out, str_of(three, 3 - pad)) != ST_OK)
-			return ST_LIMIT;
+		memcpy(o + w, three, 3 - missing);
+		w += 3 - missing;
 	}
+	buf_commit(out, w);
 	return ST_OK;
 }
 
@@ -108,16 +116,21 @@ hex_value(char c)
 enum status
 hex_decode(struct str s, struct buf *out)
 {
+	char *o;
+
 	if (s.n % 2 != 0)
 		return ST_SYNTAX;
+	o = buf_reserve(out, s.n / 2);
+	if (o == NULL)
+		return ST_LIMIT;
 	for (size_t i = 0; i < s.n; i += 2) {
 		int hi = hex_value(s.p[i]), lo = hex_value(s.p[i + 1]);
 
 		if (hi < 0 || lo < 0)
 			return ST_SYNTAX;
-		if (buf_put_c(out, (char)(hi << 4 | lo)) != ST_OK)
-			return ST_LIMIT;
+		o[i / 2] = (char)(hi << 4 | lo);
 	}
+	buf_commit(out, s.n / 2);
 	return ST_OK;
 }
 
@@ -139,7 +152,7 @@ json_put_cp(struct buf *out, uint32_t cp)
 		(void)buf_put(out, STR("\\t"));
 		break;
 	default:
-		if (cp < 0x20 || cp == 0x7f)
+		if (cp < 0x20 || (cp >= 0x7f && cp <= 0x9f) || cp == 0x2028 || cp == 0x2029)
 			(void)buf_putf(out, "\\u%04x", (unsigned)cp);
 		else
 			(void)utf8_put(out, cp);
@@ -160,5 +173,6 @@ json_put_str(struct buf *out, struct str s)
 		}
 		json_put_cp(out, cp);
 	}
-	return buf_put_c(out, '"');
+	(void)buf_put_c(out, '"');
+	return out->full ? ST_LIMIT : ST_OK;
 }

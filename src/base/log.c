@@ -1,9 +1,8 @@
 #include "base/log.h"
 
-#include <errno.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/civil.h"
 #include "base/enc.h"
 #include "base/utf8.h"
 
@@ -60,12 +59,56 @@ put_text_value(struct buf *out, struct str s)
 		(void)json_put_str(out, s);
 }
 
+/* How many bytes json_put_str makes of the next code point, which is taken. */
+static size_t
+escaped_size(struct cur *c)
+{
+	const char *start = c->p;
+	uint32_t cp;
+
+	if (!utf8_take(c, &cp)) {
+		cur_skip(c, 1);
+		return 3;
+	}
+	if (cp < 0x20 || (cp >= 0x7f && cp <= 0x9f) || cp == 0x2028 || cp == 0x2029)
+		return 6;
+	return cp == '"' || cp == '\\' ? 2 : (size_t)(c->p - start);
+}
+
+/* As much of s as one value may take after escaping: no stranger's value crowds out the others. */
+static struct str
+value_prefix(struct str s)
+{
+	enum { VALUE_MAX = 256 };
+	struct cur c = cur_of(s), before = c;
+	size_t size = 0;
+
+	while (!cur_at_end(&c)) {
+		before = c;
+		size += escaped_size(&c);
+		if (size > VALUE_MAX)
+			return str_take(s, s.n - cur_left(&before));
+	}
+	return s;
+}
+
+static void
+put_str_field(struct buf *out, enum log_format format, const struct log_field *f)
+{
+	struct str value = value_prefix(f->s);
+
+	if (format == LOG_JSON)
+		(void)json_put_str(out, value);
+	else
+		put_text_value(out, value);
+	if (value.n < f->s.n)
+		(void)buf_putf(
+		    out, format == LOG_JSON ? ",\"%s_cut\":true" : " %s_cut=true", f->key);
+}
+
 static void
 put_field(struct buf *out, enum log_format format, const struct log_field *f)
 {
-	/* What a line of LOG_LINE_MAX holds at most of one value, after worst-case escaping. */
-	enum { VALUE_MAX = 256 };
-
 	if (format == LOG_JSON)
 		(void)buf_putf(out, ",\"%s\":", f->key);
 	else
@@ -78,12 +121,7 @@ put_field(struct buf *out, enum log_format format, const struct log_field *f)
 		(void)buf_putf(out, "%lld", (long long)(int64_t)f->u);
 		break;
 	case LOG_KIND_STR:
-		if (format == LOG_JSON)
-			(void)json_put_str(out, utf8_prefix(f->s, VALUE_MAX));
-		else
-			put_text_value(out, utf8_prefix(f->s, VALUE_MAX));
-		if (f->s.n > VALUE_MAX)
-			(void)buf_putf(out, format == LOG_JSON ? ",\"%s_cut\":true" : " %s_cut=true", f->key);
+		put_str_field(out, format, f);
 		break;
 	case LOG_KIND_END:
 		break;
@@ -93,19 +131,23 @@ put_field(struct buf *out, enum log_format format, const struct log_field *f)
 static void
 put_time(struct buf *out, uint64_t wall_ms)
 {
-	time_t t = (time_t)(wall_ms / 1000);
-	struct tm tm;
+	/* Not by gmtime_r: its first call opens /etc/localtime, which a sandbox answers with death.
+	 */
+	unsigned s = (unsigned)(wall_ms / 1000 % 86400);
+	struct civil day = civil_from_days((int64_t)(wall_ms / 1000 / 86400));
 
-	gmtime_r(&t, &tm);
-	(void)buf_putf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%03uZ", tm.tm_year + 1900, tm.tm_mon + 1,
-	    tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (unsigned)(wall_ms % 1000));
+	(void)buf_putf(out, "%04lld-%02d-%02dT%02u:%02u:%02u.%03uZ", (long long)day.year, day.month,
+	    day.day, s / 3600, s / 60 % 60, s % 60, (unsigned)(wall_ms % 1000));
 }
 
 enum status
 log_format_line(struct buf *out, enum log_format format, uint64_t wall_ms, const char *role,
     enum log_level level, const char *name, const struct log_field *fields)
 {
-	size_t n = 0;
+	/* Room for the mark that a field is missing, and for the end. */
+	enum { TAIL_MAX = 16 };
+	size_t start = out->n;
+	bool is_cut = false;
 
 	(void)buf_put(out, format == LOG_JSON ? STR("{\"time\":\"") : STR_NULL);
 	put_time(out, wall_ms);
@@ -114,22 +156,36 @@ log_format_line(struct buf *out, enum log_format format, uint64_t wall_ms, const
 		    level_words[level], name);
 	else
 		(void)buf_putf(out, " %s %s %s", role, level_words[level], name);
-	for (; fields[n].kind != LOG_KIND_END && n < LOG_FIELDS_MAX; n++)
+	for (size_t n = 0; n < LOG_FIELDS_MAX && fields[n].kind != LOG_KIND_END; n++) {
+		size_t before = out->n;
+
 		put_field(out, format, &fields[n]);
-	return buf_put(out, format == LOG_JSON ? STR("}\n") : STR("\n"));
+		if (out->n - start > LOG_LINE_MAX - TAIL_MAX) {
+			out->n = before;
+			is_cut = true;
+		}
+	}
+	if (is_cut)
+		(void)buf_put(out, format == LOG_JSON ? STR(",\"cut\":true") : STR(" cut=true"));
+	(void)buf_put(out, format == LOG_JSON ? STR("}\n") : STR("\n"));
+	return out->full ? ST_LIMIT : ST_OK;
 }
 
 void
 log_write(enum log_level level, const char *name, const struct log_field *fields)
 {
 	struct buf line;
-	uint64_t now = log_state.clock ? clock_wall_ms(log_state.clock) : 0;
+	uint64_t now;
 
 	if (!log_is_on(level))
 		return;
-	buf_init(&line, (size_t)LOG_LINE_MAX * 4);
-	if (log_format_line(&line, log_state.format, now, log_state.role, level, name, fields) == ST_OK) {
-		/* One write, so that lines of several processes do not mix; a full pipe loses the line. */
+	now = log_state.clock ? clock_wall_ms(log_state.clock) : 0;
+	/* More than a line: a field is put first and taken back when it is too much. */
+	buf_init(&line, (size_t)LOG_LINE_MAX * 2);
+	if (log_format_line(&line, log_state.format, now, log_state.role, level, name, fields) ==
+	    ST_OK) {
+		/* One write, so that lines of several processes do not mix; a full pipe loses the
+		 * line. */
 		ssize_t n = write(log_state.fd, line.p, line.n);
 		(void)n;
 	}

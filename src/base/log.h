@@ -3,8 +3,9 @@
  *
  *	log_event(LOG_INFO, "smtp.accepted", LOG_U64("session", id), LOG_STR("mailbox", addr));
  *
- * Values are escaped here, at the sink: a stranger's bytes cannot forge a line. A line is at most
- * LOG_LINE_MAX bytes; longer values are cut and marked. Writing never blocks the caller for long and
+ * Values are escaped here, at the sink: a stranger's bytes cannot forge a line. A value is cut at
+ * 256 bytes and marked KEY_cut=true; a line is at most LOG_LINE_MAX bytes, fields that do not fit
+ * are left out and the line marked cut=true. Writing never blocks the caller for long and
  * never fails it.
  */
 #ifndef POSTHORN_BASE_LOG_H

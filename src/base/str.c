@@ -138,6 +138,8 @@ str_split(struct str s, char c, struct str *head_out, struct str *tail_out)
 enum status
 str_to_u64(struct str s, uint64_t *out)
 {
+	enum { DIGITS_MAX = 20 }; /* of UINT64_MAX; leading zeros count */
+	bool fits = s.n <= DIGITS_MAX;
 	uint64_t v = 0;
 
 	if (s.n == 0)
@@ -145,10 +147,11 @@ str_to_u64(struct str s, uint64_t *out)
 	for (size_t i = 0; i < s.n; i++) {
 		if (!char_is_digit(s.p[i]))
 			return ST_SYNTAX;
-		if (__builtin_mul_overflow(v, (uint64_t)10, &v) ||
-		    __builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v))
-			return ST_LIMIT;
+		fits = fits && !__builtin_mul_overflow(v, (uint64_t)10, &v) &&
+		       !__builtin_add_overflow(v, (uint64_t)(s.p[i] - '0'), &v);
 	}
+	if (!fits)
+		return ST_LIMIT;
 	*out = v;
 	return ST_OK;
 }

@@ -55,7 +55,7 @@ struct str str_take(struct str s, size_t n);
 struct str str_trim(struct str s);
 /* Cut at the first c: head gets what stands before, tail what stands after; false when none (head = s, tail empty). */
 bool str_split(struct str s, char c, struct str *head_out, struct str *tail_out);
-/* Whole string is 1-20 digits and fits; anything else ST_SYNTAX (ST_LIMIT on overflow). */
+/* Whole string is 1-20 digits and fits; ST_LIMIT for more digits or overflow, anything else ST_SYNTAX. */
 enum status str_to_u64(struct str s, uint64_t *out) MUST_USE;
 
 static inline char

@@ -66,6 +66,8 @@ utf8_put(struct buf *out, uint32_t cp)
 	char b[4];
 	size_t n;
 
+	if ((cp >= 0xd800 && cp <= 0xdfff) || cp > 0x10ffff)
+		cp = 0xfffd;
 	if (cp < 0x80) {
 		b[0] = (char)cp;
 		n = 1;
@@ -93,7 +95,13 @@ utf8_prefix(struct str s, size_t n)
 {
 	if (n >= s.n)
 		return s;
-	while (n > 0 && ((unsigned char)s.p[n] & 0xc0) == 0x80)
-		n--;
+	/* A sequence has at most three bytes after its first. */
+	for (size_t back = 0; back <= 3 && back <= n; back++) {
+		struct cur c = cur_of(str_from(s, n - back));
+		uint32_t cp;
+
+		if (utf8_take(&c, &cp))
+			return str_take(s, c.p > s.p + n ? n - back : n);
+	}
 	return str_take(s, n);
 }

@@ -9,8 +9,9 @@
 bool utf8_take(struct cur *c, uint32_t *cp_out);
 bool utf8_is_valid(struct str s);
 bool utf8_is_ascii(struct str s);
+/* What is no code point (a surrogate, or past U+10FFFF) is put as U+FFFD. */
 enum status utf8_put(struct buf *out, uint32_t cp);
-/* Longest prefix of s of at most n bytes that does not cut a sequence. */
+/* Longest prefix of s of at most n bytes that does not cut a sequence (what is no UTF-8 is cut at n). */
 struct str utf8_prefix(struct str s, size_t n);
 
 #endif

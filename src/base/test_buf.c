@@ -1,0 +1,94 @@
+/* buf: never past its maximum, and a refused append changes nothing. */
+#include "base/buf.h"
+#include "base/unit.h"
+
+static void
+stops_at_its_maximum(void)
+{
+	struct buf b;
+
+	buf_init(&b, 4);
+	EXPECT(b.p == NULL);
+	EXPECT(buf_put(&b, STR("abcd")) == ST_OK);
+	EXPECT(!b.full);
+	EXPECT(buf_put(&b, STR("e")) == ST_LIMIT);
+	EXPECT(buf_put(&b, STR_NULL) == ST_OK);
+	EXPECT_STR(buf_str(&b), STR("abcd"));
+	EXPECT(b.full && b.cap <= 4);
+	buf_reset(&b);
+	EXPECT(b.n == 0 && !b.full);
+	EXPECT(buf_reserve(&b, 5) == NULL);
+	EXPECT(buf_reserve(&b, SIZE_MAX) == NULL);
+	EXPECT(b.full);
+	buf_fini(&b);
+	EXPECT(b.p == NULL && b.max == 4);
+}
+
+static void
+grows_up_to_its_maximum(void)
+{
+	struct buf b;
+
+	buf_init(&b, 1000);
+	for (size_t i = 0; i < 1000; i++)
+		EXPECT(buf_put_c(&b, (char)i) == ST_OK);
+	EXPECT(b.n == 1000 && b.cap == 1000);
+	EXPECT(buf_put_c(&b, 'x') == ST_LIMIT);
+	for (size_t i = 0; i < 1000; i++)
+		EXPECT(b.p[i] == (char)i);
+	buf_fini(&b);
+}
+
+static void
+puts_numbers_and_formats(void)
+{
+	struct buf b;
+
+	buf_init(&b, 40);
+	EXPECT(buf_put_u64(&b, 0) == ST_OK);
+	EXPECT(buf_put_u64(&b, UINT64_MAX) == ST_OK);
+	EXPECT_STR(buf_str(&b), STR("018446744073709551615"));
+	buf_reset(&b);
+	EXPECT(buf_putf(&b, "%s-%03d", "a", 7) == ST_OK);
+	EXPECT_STR(buf_str(&b), STR("a-007"));
+	EXPECT(buf_putf(&b, "%36d", 7) == ST_LIMIT);
+	EXPECT_STR(buf_str(&b), STR("a-007"));
+	EXPECT(buf_putf(&b, "%35d", 7) == ST_OK);
+	EXPECT(b.n == 40);
+	buf_fini(&b);
+}
+
+static void
+reserves_consumes_and_shrinks(void)
+{
+	struct buf b;
+	char *p;
+
+	buf_init(&b, 4096);
+	p = buf_reserve(&b, 2000);
+	EXPECT(p != NULL);
+	memcpy(p, "hello", 5);
+	buf_commit(&b, 5);
+	buf_consume(&b, 0);
+	buf_consume(&b, 3);
+	EXPECT_STR(buf_str(&b), STR("lo"));
+	buf_shrink(&b);
+	EXPECT(b.cap == 2);
+	EXPECT_STR(buf_str(&b), STR("lo"));
+	buf_consume(&b, 2);
+	buf_shrink(&b);
+	EXPECT(b.p == NULL && b.cap == 0);
+	EXPECT(buf_put(&b, STR("again")) == ST_OK);
+	EXPECT_STR(buf_str(&b), STR("again"));
+	buf_fini(&b);
+}
+
+int
+main(void)
+{
+	UNIT(stops_at_its_maximum);
+	UNIT(grows_up_to_its_maximum);
+	UNIT(puts_numbers_and_formats);
+	UNIT(reserves_consumes_and_shrinks);
+	return unit_end();
+}
