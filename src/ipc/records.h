@@ -1,0 +1,207 @@
+/*
+ * Every record that one role may send another, in one table.
+ *
+ * A row: R(NAME, name, FROM roles, TO roles). NAME_FIELDS lists the fields in their order on the wire.
+ * From the table come the struct (rec_NAME), the encoder, the bounded decoder and the check of who may send what to whom:
+ * a record that is malformed, longer than its fields, or not allowed between the two roles closes the
+ * link it came by, never the receiver.
+ *
+ * Field types: u8 u16 u32 u64 (little-endian), str (u32 length, bytes; borrowed from the link's input for the call).
+ * Frame: u32 length of the payload, u16 type, u16 RECORD_VERSION, payload.
+ */
+#ifndef POSTHORN_IPC_RECORDS_H
+#define POSTHORN_IPC_RECORDS_H
+
+#include "base/buf.h"
+#include "base/cur.h"
+
+#define RECORD_VERSION 1
+#define RECORD_HEADER_BYTES 8
+/* One inline message body plus its envelope (1,000 recipients of 320 bytes) fits. */
+#define RECORD_BYTES_MAX (2u << 20)
+
+enum role_kind {
+	ROLE_PARENT,
+	ROLE_SMTPIN,
+	ROLE_ACCESS,
+	ROLE_WORKER,
+	ROLE_QUEUE,
+	ROLE_STORE,
+	ROLE_KEYS,
+	ROLE_AUTH,
+	ROLE_RESOLVER,
+	ROLE_COMMAND,	/* the posthorn command at the control socket */
+};
+#define ROLE_KINDS (ROLE_COMMAND + 1)
+
+const char *role_kind_name(enum role_kind k);
+
+#define BIT(role) (1u << ROLE_##role)
+#define ALL_ROLES \
+	(BIT(SMTPIN) | BIT(ACCESS) | BIT(WORKER) | BIT(QUEUE) | BIT(STORE) | BIT(KEYS) | BIT(AUTH) | BIT(RESOLVER))
+
+#define RECORD_TABLE(R) \
+	/* the parent's line to each role */ \
+	R(SETTINGS, settings, BIT(PARENT), ALL_ROLES) \
+	R(LINK, link, BIT(PARENT), ALL_ROLES) \
+	R(LISTENER, listener, BIT(PARENT), BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE)) \
+	R(CERTIFICATE, certificate, BIT(PARENT), BIT(SMTPIN) | BIT(ACCESS)) \
+	R(KEY, key, BIT(PARENT), BIT(KEYS)) \
+	R(GO, go, BIT(PARENT), ALL_ROLES) \
+	R(STOP, stop, BIT(PARENT), ALL_ROLES) \
+	R(STATUS_ASK, status_ask, BIT(PARENT), ALL_ROLES) \
+	R(READY, ready, ALL_ROLES, BIT(PARENT)) \
+	R(FAILED, failed, ALL_ROLES, BIT(PARENT)) \
+	R(STATUS, status, ALL_ROLES, BIT(PARENT)) \
+	/* the command, through queue, to parent or store */ \
+	R(COMMAND, command, BIT(COMMAND) | BIT(QUEUE), BIT(QUEUE) | BIT(PARENT) | BIT(STORE)) \
+	R(COMMAND_ANSWER, command_answer, BIT(QUEUE) | BIT(PARENT) | BIT(STORE), BIT(COMMAND) | BIT(QUEUE)) \
+	/* receiving a message */ \
+	R(ROUTE, route, BIT(SMTPIN), BIT(STORE)) \
+	R(ROUTE_ANSWER, route_answer, BIT(STORE), BIT(SMTPIN)) \
+	R(STAGE, stage, BIT(SMTPIN), BIT(STORE)) \
+	R(STAGE_ANSWER, stage_answer, BIT(STORE), BIT(SMTPIN)) \
+	R(STAGE_DROP, stage_drop, BIT(SMTPIN), BIT(STORE)) \
+	R(DELIVER, deliver, BIT(SMTPIN), BIT(STORE)) \
+	R(DELIVER_ANSWER, deliver_answer, BIT(STORE), BIT(SMTPIN)) \
+	R(DIGEST, digest, BIT(STORE), BIT(WORKER)) \
+	R(DIGEST_ANSWER, digest_answer, BIT(WORKER), BIT(STORE)) \
+	/* private keys */ \
+	R(SIGN, sign, BIT(SMTPIN) | BIT(ACCESS), BIT(KEYS)) \
+	R(SIGN_ANSWER, sign_answer, BIT(KEYS), BIT(SMTPIN) | BIT(ACCESS)) \
+	/* passwords and capabilities */ \
+	R(LOGIN, login, BIT(ACCESS), BIT(AUTH)) \
+	R(SASL, sasl, BIT(ACCESS), BIT(AUTH)) \
+	R(LOGIN_END, login_end, BIT(ACCESS), BIT(AUTH)) \
+	R(LOGIN_ANSWER, login_answer, BIT(AUTH), BIT(ACCESS)) \
+	R(CREDENTIAL, credential, BIT(AUTH), BIT(STORE)) \
+	R(CREDENTIAL_ANSWER, credential_answer, BIT(STORE), BIT(AUTH)) \
+	R(GRANT, grant, BIT(AUTH), BIT(STORE)) \
+	R(GRANT_ANSWER, grant_answer, BIT(STORE), BIT(AUTH)) \
+	/* reading mail; each needs a capability */ \
+	R(BOX_LIST, box_list, BIT(ACCESS), BIT(STORE)) \
+	R(BOX_LIST_ANSWER, box_list_answer, BIT(STORE), BIT(ACCESS)) \
+	R(MESSAGE_READ, message_read, BIT(ACCESS), BIT(STORE)) \
+	R(MESSAGE_READ_ANSWER, message_read_answer, BIT(STORE), BIT(ACCESS)) \
+	R(BOX_EXPUNGE, box_expunge, BIT(ACCESS), BIT(STORE)) \
+	R(BOX_EXPUNGE_ANSWER, box_expunge_answer, BIT(STORE), BIT(ACCESS)) \
+	R(CAP_DROP, cap_drop, BIT(ACCESS), BIT(STORE)) \
+	/* DNS */ \
+	R(DNS, dns, BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE), BIT(RESOLVER)) \
+	R(DNS_ANSWER, dns_answer, BIT(RESOLVER), BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE))
+
+/* What a role needs to know; no secrets. Sent first, and again (then followed by GO) on reload. */
+#define SETTINGS_FIELDS(F) \
+	F(u8, role) F(u16, index) F(str, hostname) F(str, data_dir) F(str, empty_dir) F(u32, uid) \
+	F(u64, message_bytes_max) F(u32, rcpts_max) F(u32, messages_max) F(u32, errors_max) \
+	F(u32, connections_max) F(u32, per_address_max) F(u32, per_network_max) F(u8, v4_prefix) F(u8, v6_prefix) \
+	F(str, exempt_nets) F(u64, command_timeout_ms) F(u64, data_timeout_ms) F(u64, pop3_timeout_ms) \
+	F(u32, guesses_max) F(u64, guess_window_ms) F(u8, delimiter) \
+	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
+	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
+	F(str, forward) F(str, trust_anchor) F(u8, log_level) F(u8, log_json)
+/* With a descriptor: one end of the line to that peer. */
+#define LINK_FIELDS(F) F(u8, role) F(u16, index)
+/* With a descriptor. protocol: enum listener_protocol; tls: 0 off, 1 STARTTLS, 2 implicit. */
+#define LISTENER_FIELDS(F) F(u8, protocol) F(u8, tls) F(str, name)
+#define CERTIFICATE_FIELDS(F) F(u32, key_id) F(str, chain_pem)
+/* With a descriptor: the key file, opened by the parent, read only by keys. */
+#define KEY_FIELDS(F) F(u32, key_id)
+#define GO_FIELDS(F) F(u8, is_sandboxed)
+#define STOP_FIELDS(F) F(u8, is_graceful)
+#define STATUS_ASK_FIELDS(F) F(u32, seq)
+#define READY_FIELDS(F) F(str, sandbox)
+#define FAILED_FIELDS(F) F(str, why)
+#define STATUS_FIELDS(F) F(u32, seq) F(str, json)
+/* argv: JSON array of words. json: the answer document. exit: the command's exit code. */
+#define COMMAND_FIELDS(F) F(u32, seq) F(str, request_json)
+#define COMMAND_ANSWER_FIELDS(F) F(u32, seq) F(u8, exit_code) F(str, json)
+
+/* code 250: deliverable; else an SMTP refusal with its text ("5.1.1 ..."). */
+#define ROUTE_FIELDS(F) F(u64, session) F(str, path) F(u64, size_bytes)
+#define ROUTE_ANSWER_FIELDS(F) F(u64, session) F(u16, code) F(str, text)
+#define STAGE_FIELDS(F) F(u64, session) F(str, bytes)
+#define STAGE_ANSWER_FIELDS(F) F(u64, session) F(u32, bytes_n) F(u8, ok)
+#define STAGE_DROP_FIELDS(F) F(u64, session)
+/* rcpts: each u16 length + path. head: trace lines without Delivered-To. is_staged: the body came by STAGE, body is empty. */
+#define DELIVER_FIELDS(F) \
+	F(u64, session) F(str, reverse_path) F(str, rcpts) F(str, head) F(u8, is_staged) F(str, body)
+/* answers: for each recipient u16 code, u16 length + text. */
+#define DELIVER_ANSWER_FIELDS(F) F(u64, session) F(str, answers)
+/* A body in pieces: off + bytes.n == total marks the last. */
+#define DIGEST_FIELDS(F) F(u64, blob) F(u64, total) F(u64, off) F(str, bytes)
+#define DIGEST_ANSWER_FIELDS(F) F(u64, blob) F(u8, ok) F(str, record)
+
+#define SIGN_FIELDS(F) F(u64, ticket) F(u32, key_id) F(u8, kind) F(u8, op) F(str, input)
+#define SIGN_ANSWER_FIELDS(F) F(u64, ticket) F(str, result)
+
+#define LOGIN_FIELDS(F) F(u64, session) F(str, user) F(str, password) F(str, peer) F(u8, is_exempt)
+/* step 0: mechanism, first client bytes. */
+#define SASL_FIELDS(F) F(u64, session) F(u32, step) F(str, mechanism) F(str, bytes) F(str, peer) F(u8, is_exempt)
+#define LOGIN_END_FIELDS(F) F(u64, session)
+/* verdict: enum login_verdict. cap: the handle that opens mail. */
+#define LOGIN_ANSWER_FIELDS(F) \
+	F(u64, session) F(u8, verdict) F(str, bytes) F(str, cap) F(u8, is_pop3_delete) F(str, text)
+#define CREDENTIAL_FIELDS(F) F(u64, ask) F(str, login)
+#define CREDENTIAL_ANSWER_FIELDS(F) F(u64, ask) F(u8, found) F(u64, account) F(str, record) F(u8, is_pop3_delete)
+/* Only the access process with this index may use cap. */
+#define GRANT_FIELDS(F) F(u64, ask) F(str, cap) F(u64, account) F(u32, rights) F(u16, access_index) F(u64, lifetime_ms)
+#define GRANT_ANSWER_FIELDS(F) F(u64, ask) F(u8, ok)
+
+/* A page of INBOX from the from-th message on. page: each u64 message id, u32 uid, u32 size. total: messages in all. */
+#define BOX_LIST_FIELDS(F) F(u64, session) F(str, cap) F(u32, from)
+#define BOX_LIST_ANSWER_FIELDS(F) \
+	F(u64, session) F(u8, ok) F(u32, uidvalidity) F(u32, total) F(u32, from) F(str, page)
+#define MESSAGE_READ_FIELDS(F) F(u64, session) F(str, cap) F(u64, message) F(u64, off) F(u32, bytes_max)
+#define MESSAGE_READ_ANSWER_FIELDS(F) F(u64, session) F(u8, ok) F(u64, total) F(u64, off) F(str, bytes)
+/* uids: u32 each. is_last: the last batch of this session. */
+#define BOX_EXPUNGE_FIELDS(F) F(u64, session) F(str, cap) F(str, uids)
+#define BOX_EXPUNGE_ANSWER_FIELDS(F) F(u64, session) F(u8, ok) F(u32, removed)
+#define CAP_DROP_FIELDS(F) F(str, cap)
+
+/* rrtype as in DNS. answers: u16 length + rdata as text (names in presentation form), each. security: 0 insecure, 1 secure, 2 bogus. */
+#define DNS_FIELDS(F) F(u64, ask) F(u16, rrtype) F(str, name)
+#define DNS_ANSWER_FIELDS(F) F(u64, ask) F(u16, rcode) F(u8, security) F(u8, is_timeout) F(str, answers)
+
+enum listener_protocol {
+	LISTEN_SMTP,
+	LISTEN_LMTP,
+	LISTEN_SUBMISSION,
+	LISTEN_POP3,
+	LISTEN_CONTROL,
+};
+
+enum login_verdict { LOGIN_CHALLENGE, LOGIN_OK, LOGIN_DENIED, LOGIN_TEMPORARY };
+
+#define CAP_BYTES 16
+
+/* ---- generated from the table ---- */
+
+enum record_type {
+	REC_NONE,
+#define R(NAME, name, from, to) REC_##NAME,
+	RECORD_TABLE(R)
+#undef R
+	    REC_TYPES
+};
+
+#define RECORD_C_u8 uint8_t
+#define RECORD_C_u16 uint16_t
+#define RECORD_C_u32 uint32_t
+#define RECORD_C_u64 uint64_t
+#define RECORD_C_str struct str
+#define RECORD_F(type, name) RECORD_C_##type name;
+#define R(NAME, name, from, to) \
+	struct rec_##name { \
+		NAME##_FIELDS(RECORD_F) \
+	}; \
+	enum status rec_##name##_put(struct buf *out, const struct rec_##name *r); \
+	bool rec_##name##_take(struct cur *c, struct rec_##name *r) MUST_USE;
+RECORD_TABLE(R)
+#undef R
+
+/* May a role of kind `from` send this type to a role of kind `to`? */
+bool record_is_allowed(enum record_type t, enum role_kind from, enum role_kind to);
+const char *record_type_name(enum record_type t);
+
+#endif
