@@ -126,8 +126,12 @@ role_parent(struct role *r)
 void
 role_stopped(struct role *r)
 {
+	if (r->ctl == NULL)
+		return;
 	link_flush(r->ctl);
-	if (!r->is_single)
+	if (r->is_single)
+		link_free(&r->ctl);	/* the parent takes the closed line for our end */
+	else
 		loop_stop(r->loop);
 }
 
@@ -194,6 +198,9 @@ peer_add(struct role *r, const struct rec_link *rec, int fd)
 	}
 	p->link = link_new(r->loop, fd, r->ops->kind, rec->role, rec->index, false, &peer_handler, r);
 	p->generation = ++r->generations;
+	/* Peers may be quicker than our own start: what they send waits with the kernel. */
+	if (!r->is_started)
+		link_pause(p->link);
 	if (r->ops->link_up != NULL && r->is_started)
 		r->ops->link_up(r->self, p->link);
 	return true;
@@ -291,9 +298,13 @@ role_go(struct role *r, const struct rec_go *go)
 	r->is_started = true;
 	if (r->ops->start != NULL)
 		r->ops->start(r->self);
-	for (size_t i = 0; i < r->peers_n; i++)
+	for (size_t i = 0; i < r->peers_n; i++) {
+		if (r->peers[i].link == NULL)
+			continue;
+		link_resume(r->peers[i].link);
 		if (r->peers[i].link != NULL && r->ops->link_up != NULL)
 			r->ops->link_up(r->self, r->peers[i].link);
+	}
 	return rec_ready_put(link_out(r->ctl), &(struct rec_ready){.sandbox = buf_str(&r->sandbox)}) == ST_OK;
 }
 

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "base/num.h"
 
-enum { SLOTS_FIRST = 64, TIMERS_FIRST = 64, HOOKS_MAX = 16 };
+enum { SLOTS_FIRST = 64, TIMERS_FIRST = 64, HOOKS_MAX = 512 };
 
 /*
  * An id is 24 bits of slot index (plus one, so that 0 is none) and 40 bits of generation. A slot whose

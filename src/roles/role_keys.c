@@ -1,0 +1,164 @@
+/*
+ * keys: holds the private keys and does what needs them. Reads the key files from descriptors that the parent
+ * opened; opens none itself, meets no stranger, hashes no password.
+ */
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "net/tls.h"
+#include "roles/role.h"
+
+enum { KEYS_MAX = 1024, KEY_FILE_BYTES_MAX = 64 * 1024, SIGN_RESULT_BYTES_MAX = 1024 };
+
+struct key {
+	uint32_t id;
+	EVP_PKEY *pkey;
+};
+
+struct keys {
+	struct role *role;
+	struct key key[KEYS_MAX];
+	size_t n;
+	uint64_t signed_n, refused_n;
+};
+
+static void *
+keys_new(struct role *r)
+{
+	struct keys *k = calloc(1, sizeof(*k));
+
+	CHECK(k != NULL);
+	k->role = r;
+	return k;
+}
+
+static void
+keys_free(void *self)
+{
+	struct keys *k = self;
+
+	for (size_t i = 0; i < k->n; i++)
+		EVP_PKEY_free(k->key[i].pkey);
+	free(k);
+}
+
+static enum status
+keys_prepare(void *self, struct buf *why)
+{
+	(void)self;
+	(void)why;
+	tls_process_init();
+	return ST_OK;
+}
+
+static struct key *
+key_find(struct keys *k, uint32_t id)
+{
+	for (size_t i = 0; i < k->n; i++)
+		if (k->key[i].id == id)
+			return &k->key[i];
+	return NULL;
+}
+
+static EVP_PKEY *
+key_read(int fd)
+{
+	char *text = malloc(KEY_FILE_BYTES_MAX);
+	size_t n = 0;
+	ssize_t got;
+	BIO *bio;
+	EVP_PKEY *pkey;
+
+	CHECK(text != NULL);
+	while (n < KEY_FILE_BYTES_MAX && (got = read(fd, text + n, KEY_FILE_BYTES_MAX - n)) > 0)
+		n += (size_t)got;
+	bio = BIO_new_mem_buf(text, (int)n);
+	CHECK(bio != NULL);
+	pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, NULL);
+	BIO_free(bio);
+	OPENSSL_cleanse(text, KEY_FILE_BYTES_MAX);
+	free(text);
+	ERR_clear_error();
+	return pkey;
+}
+
+static bool
+keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *ctl)
+{
+	struct keys *k = self;
+	struct rec_key r;
+	struct key *e;
+	EVP_PKEY *pkey;
+	int fd;
+
+	if (t != REC_KEY || !rec_key_take(c, &r) || (fd = link_take_fd(ctl)) < 0)
+		return false;
+	pkey = key_read(fd);
+	close(fd);
+	if (pkey == NULL) {
+		log_event(LOG_ERROR, "key.unusable", LOG_U64("key", r.key_id), LOG_CSTR("why", "no private key in PEM form"));
+		return true;
+	}
+	e = key_find(k, r.key_id);
+	if (e == NULL && k->n == KEYS_MAX) {
+		EVP_PKEY_free(pkey);
+		return true;
+	}
+	if (e == NULL) {
+		e = &k->key[k->n++];
+		*e = (struct key){.id = r.key_id};
+	}
+	EVP_PKEY_free(e->pkey);
+	e->pkey = pkey;
+	return true;
+}
+
+static bool
+keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
+{
+	struct keys *k = self;
+	struct rec_sign r;
+	const struct key *e;
+	struct buf result;
+
+	if (t != REC_SIGN || !rec_sign_take(c, &r))
+		return false;
+	buf_init(&result, SIGN_RESULT_BYTES_MAX);
+	e = key_find(k, r.key_id);
+	if (e != NULL && tls_key_sign(e->pkey, r.kind, r.op, r.input, &result) == ST_OK) {
+		k->signed_n++;
+	} else {
+		buf_reset(&result);
+		k->refused_n++;
+	}
+	(void)rec_sign_answer_put(link_out(l), &(struct rec_sign_answer){.ticket = r.ticket, .result = buf_str(&result)});
+	buf_fini(&result);
+	return true;
+}
+
+static void
+keys_status(void *self, struct buf *json)
+{
+	const struct keys *k = self;
+
+	(void)buf_putf(json, "\"keys\":%zu,\"signed\":%llu,\"refused\":%llu", k->n, (unsigned long long)k->signed_n,
+	    (unsigned long long)k->refused_n);
+}
+
+const struct role_ops role_keys_ops = {
+    .kind = ROLE_KEYS,
+    .new = keys_new,
+    .free = keys_free,
+    .prepare = keys_prepare,
+    .record = keys_record,
+    .parent_record = keys_parent_record,
+    .status = keys_status,
+};
