@@ -732,7 +732,9 @@ reference_page_is_the_table(void)
 	fclose(f);
 	EXPECT(config_reference_write(&want) == ST_OK);
 	if (str_find(buf_str(&page), buf_str(&want)) == page.n) {
-		EXPECT(!"docs/admin/configuration.md holds the table of settings");
+		bool page_holds_the_table = false;
+
+		EXPECT(page_holds_the_table);
 		fprintf(stderr, "it should hold:\n%.*s", STR_ARG(buf_str(&want)));
 	}
 	buf_fini(&want);
