@@ -188,10 +188,11 @@ static X509 *
 certificate_make(const struct quickstart_files *q, EVP_PKEY *key, enum key_kind kind)
 {
 	X509 *cert = X509_new();
-	/* An hour back, for clients whose clock is behind. Both ends count as valid: a second less. */
+	/* An hour back, for clients whose clock is behind. Both ends count as valid: a second less.
+	 */
 	bool ok = cert != NULL && X509_set_version(cert, X509_VERSION_3) &&
 		  certificate_serial(cert) &&
-		  X509_gmtime_adj(X509_getm_notBefore(cert), -3600) != NULL &&
+		  X509_time_adj_ex(X509_getm_notBefore(cert), 0, -3600, NULL) != NULL &&
 		  X509_time_adj_ex(
 		      X509_getm_notAfter(cert), QUICKSTART_CERTIFICATE_DAYS, -3601, NULL) != NULL &&
 		  X509_set_pubkey(cert, key) && certificate_names(cert, q) &&

@@ -583,8 +583,42 @@ counted_sections_are_limited(void)
 		EXPECT(parse_repeated("", text.p, 1, "", NULL) == (more ? ST_SYNTAX : ST_OK));
 		buf_fini(&text);
 	}
-	/* Of 30 findings, CONFIG_ERRORS_MAX are told. */
-	EXPECT(parse_repeated("tls {", "certificate x { chain = a }\n", 1, "}", NULL) == ST_SYNTAX);
+}
+
+/* A finding per certificate section; more than CONFIG_ERRORS_MAX are not told. */
+static void
+findings_are_limited(void)
+{
+	for (size_t count = CONFIG_ERRORS_MAX - 1; count <= CONFIG_ERRORS_MAX + 1; count++) {
+		struct buf text, error;
+		struct config *c;
+		size_t lines = 0;
+
+		buf_init(&text, CONFIG_TEXT_BYTES_MAX);
+		buf_init(&error, CONFIG_ERROR_BYTES_MAX);
+		buf_put(&text, STR("tls {"));
+		for (size_t i = 0; i < count; i++)
+			buf_putf(&text, "certificate h%zu { chain = c }\n", i);
+		buf_put(&text, STR("}"));
+		EXPECT(parse_with(buf_str(&text), NULL, &c, &error) == ST_SYNTAX);
+		for (size_t i = 0; i < error.n; i++)
+			lines += error.p[i] == '\n';
+		EXPECT(lines == size_min(count, CONFIG_ERRORS_MAX));
+		buf_fini(&text);
+		buf_fini(&error);
+	}
+}
+
+static void
+paths_are_limited(void)
+{
+	/* The path with the folder before it. */
+	size_t longest = CONFIG_PATH_BYTES_MAX - strlen("etc/");
+
+	EXPECT(parse_repeated(BASE "data = \"", "a", longest, "\"\n", NULL) == ST_OK);
+	EXPECT(parse_repeated(BASE "data = \"", "a", longest + 1, "\"\n", NULL) == ST_SYNTAX);
+	EXPECT(parse_repeated(BASE "include \"", "a", longest, "\"\n", NULL) == ST_NOTFOUND);
+	EXPECT(parse_repeated(BASE "include \"", "a", longest + 1, "\"\n", NULL) == ST_LIMIT);
 }
 
 static void
@@ -824,6 +858,8 @@ main(void)
 	UNIT(limits_hold);
 	UNIT(included_depth_is_limited);
 	UNIT(counted_sections_are_limited);
+	UNIT(findings_are_limited);
+	UNIT(paths_are_limited);
 	UNIT(numbers_at_their_limits);
 	UNIT(default_file_means_the_defaults);
 	UNIT(default_file_keeps_what_was_chosen);
