@@ -123,9 +123,10 @@ const char *role_kind_name(enum role_kind k);
 #define STAGE_FIELDS(F) F(u64, session) F(str, bytes)
 #define STAGE_ANSWER_FIELDS(F) F(u64, session) F(u32, bytes_n) F(u8, ok)
 #define STAGE_DROP_FIELDS(F) F(u64, session)
-/* rcpts: each u16 length + path. head: trace lines without Delivered-To. is_staged: the body came by STAGE, body is empty. */
+/* rcpts: each u16 length + path. head: trace lines without Delivered-To. is_staged: the body came by STAGE, body is empty.
+ * is_each: recipients succeed or fail each for itself (LMTP); else all or none. */
 #define DELIVER_FIELDS(F) \
-	F(u64, session) F(str, reverse_path) F(str, rcpts) F(str, head) F(u8, is_staged) F(str, body)
+	F(u64, session) F(str, reverse_path) F(str, rcpts) F(str, head) F(u8, is_each) F(u8, is_staged) F(str, body)
 /* answers: for each recipient u16 code, u16 length + text. */
 #define DELIVER_ANSWER_FIELDS(F) F(u64, session) F(str, answers)
 /* A body in pieces: off + bytes.n == total marks the last. */

@@ -211,7 +211,7 @@ ask_grant(struct ask *k)
 	    &(struct rec_grant){.ask = k->id,
 	        .cap = str_of(k->cap, CAP_BYTES),
 	        .account = k->account,
-	        .rights = MAILBOX_RIGHTS_OWNER,
+	        .rights = MAILBOX_RIGHTS_ALL,
 	        .access_index = k->access_index,
 	        .lifetime_ms = CAP_LIFETIME_MS});
 }

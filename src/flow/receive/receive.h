@@ -42,8 +42,8 @@ void receive_set(struct receive *r, const struct receive_settings *s);
 /* Certificates for STARTTLS and implicit TLS; borrowed; NULL: none. */
 void receive_set_tls(struct receive *r, struct tls_context *tls);
 
-/* Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. */
-void receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, bool is_lmtp, unsigned tls);
+/* Returns its id. Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. */
+uint64_t receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, bool is_lmtp, unsigned tls);
 /* Over a limit: 421 and close. */
 void receive_refuse(struct receive *r, int fd);
 

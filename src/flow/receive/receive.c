@@ -1,0 +1,694 @@
+#include "flow/receive/receive.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/num.h"
+#include "standards/date/date.h"
+
+enum {
+	/* Pipelined commands that wait while the store answers, besides one read. */
+	RECEIVE_INPUT_MAX = CONN_READ_BYTES + SMTP_LINE_MAX,
+	RECEIVE_HEAD_MAX = 2048,
+	RECEIVE_NAME_MAX = 255,
+};
+
+static struct metric m_sessions = METRIC_COUNTER("posthorn_smtp_sessions_total", "SMTP and LMTP sessions accepted");
+static struct metric m_messages = METRIC_COUNTER("posthorn_smtp_messages_total", "Messages acknowledged");
+static struct metric m_refused = METRIC_COUNTER("posthorn_smtp_refused_total", "Messages and recipients refused");
+
+/* The mail transaction of a session; exists from MAIL to its end. */
+struct mail {
+	struct buf reverse_path;
+	struct buf rcpts;	/* each u16 length + path: as DELIVER wants them */
+	struct buf body;	/* what is not staged yet */
+	struct buf rcpt;	/* the one the store is asked about */
+	uint64_t size_bytes;	/* SIZE= of MAIL */
+	uint32_t staged_unanswered;
+	uint32_t rcpts_n;
+	bool is_staged, is_stage_failed;
+};
+
+struct session {
+	struct receive *r;
+	struct conn *conn;
+	struct listener *from;
+	struct tls_context *tls;
+	struct smtp_server smtp;
+	struct mail *mail;
+	char *name;		/* by DNS, NUL-terminated; NULL: not known */
+	uint64_t id;
+	uint32_t messages_n;
+	bool is_lmtp, is_implicit_tls, is_paused, is_refused, is_ending;
+};
+
+struct receive {
+	struct loop *loop;
+	receive_store_fn *store;
+	void *store_arg;
+	struct receive_settings settings;
+	struct smtp_server_conf mta, mta_tls, lmtp, lmtp_tls;	/* without and with STARTTLS */
+	struct tls_context *tls;
+	struct slots sessions;
+	struct receive_counters counters;
+	bool is_stopping;
+	loop_fn *stopped;
+	void *stopped_arg;
+};
+
+/* ---- mail ---- */
+
+static struct mail *
+mail_new(void)
+{
+	struct mail *m = calloc(1, sizeof(*m));
+
+	CHECK(m != NULL);
+	buf_init(&m->reverse_path, SMTP_PATH_MAX + 2);
+	buf_init(&m->rcpts, RECEIVE_RCPTS_BYTES_MAX);
+	buf_init(&m->body, RECEIVE_INLINE_MAX + CONN_READ_BYTES);
+	buf_init(&m->rcpt, SMTP_PATH_MAX + 2);
+	return m;
+}
+
+static void
+mail_free(struct mail **mp)
+{
+	struct mail *m = *mp;
+
+	*mp = NULL;
+	if (m == NULL)
+		return;
+	buf_fini(&m->reverse_path);
+	buf_fini(&m->rcpts);
+	buf_fini(&m->body);
+	buf_fini(&m->rcpt);
+	free(m);
+}
+
+/* ---- sessions ---- */
+
+static void session_drive(struct session *s, struct cur *in);
+
+static struct link *
+session_store(const struct session *s)
+{
+	return s->r->store(s->r->store_arg);
+}
+
+/* The transaction ends without a message: what the store holds of it goes. */
+static void
+session_forget(struct session *s)
+{
+	struct link *store = session_store(s);
+
+	if (s->mail != NULL && s->mail->is_staged && store != NULL)
+		(void)rec_stage_drop_put(link_out(store), &(struct rec_stage_drop){.session = s->id});
+	mail_free(&s->mail);
+}
+
+static void
+session_deadline(struct session *s)
+{
+	const struct receive_settings *o = &s->r->settings;
+	bool in_data = s->mail != NULL && (s->mail->body.n > 0 || s->mail->is_staged);
+
+	conn_deadline(s->conn, in_data ? o->data_timeout_ms : o->command_timeout_ms);
+}
+
+/* After an answer from outside: pipelined commands that were left go on. */
+static void
+session_go_on(struct session *s)
+{
+	if (s->is_paused) {
+		s->is_paused = false;
+		conn_resume(s->conn);
+	}
+	if (s->is_ending && s->mail == NULL && !smtp_server_is_waiting(&s->smtp)) {
+		smtp_server_abort(&s->smtp, conn_out(s->conn), STR("421 4.3.2 The server is stopping, try again in a moment"));
+		conn_close(s->conn);
+	}
+}
+
+static void
+session_reply(struct session *s, unsigned code, struct str text)
+{
+	smtp_server_reply(&s->smtp, conn_out(s->conn), code, text);
+	if (code >= 400)
+		metric_add(&m_refused, 1);
+}
+
+static void
+session_mail(struct session *s, const struct smtp_event *ev)
+{
+	CHECK(s->mail == NULL);
+	s->mail = mail_new();
+	s->mail->size_bytes = ev->size_bytes;
+	(void)buf_put(&s->mail->reverse_path, ev->path);
+	if (session_store(s) == NULL) {
+		mail_free(&s->mail);
+		session_reply(s, 451, STR("4.3.0 The mail store is not available at the moment, try again later"));
+		return;
+	}
+	session_reply(s, 250, STR("2.1.0 Ok"));
+}
+
+static void
+session_rcpt(struct session *s, const struct smtp_event *ev)
+{
+	struct link *store = session_store(s);
+
+	if (store == NULL) {
+		session_reply(s, 451, STR("4.3.0 The mail store is not available at the moment, try again later"));
+		return;
+	}
+	buf_reset(&s->mail->rcpt);
+	(void)buf_put(&s->mail->rcpt, ev->path);
+	(void)rec_route_put(link_out(store),
+	    &(struct rec_route){.session = s->id, .path = ev->path, .size_bytes = s->mail->size_bytes});
+}
+
+/* What is gathered of a large body goes to the store; too much under way pauses the client. */
+static void
+session_stage(struct session *s)
+{
+	struct mail *m = s->mail;
+	struct link *store = session_store(s);
+
+	if (store == NULL)
+		m->is_stage_failed = true;
+	if (!m->is_stage_failed) {
+		(void)rec_stage_put(link_out(store), &(struct rec_stage){.session = s->id, .bytes = buf_str(&m->body)});
+		m->is_staged = true;
+		m->staged_unanswered += (uint32_t)m->body.n;
+	}
+	buf_reset(&m->body);
+	if (m->staged_unanswered > RECEIVE_STAGE_WINDOW && !s->is_paused) {
+		s->is_paused = true;
+		conn_pause(s->conn);
+	}
+}
+
+static void
+session_chunk(struct session *s, struct str bytes)
+{
+	if (s->mail->is_stage_failed)
+		return;
+	CHECK(buf_put(&s->mail->body, bytes) == ST_OK);
+	if (s->mail->body.n >= RECEIVE_INLINE_MAX)
+		session_stage(s);
+}
+
+/* RFC 5321 4.4: the trace line that says where this message came from. */
+static void
+head_put(struct session *s, struct buf *out)
+{
+	const struct tls_info *tls = conn_tls(s->conn);
+	const struct clock *clock = loop_clock(s->r->loop);
+	struct str helo = smtp_server_helo(&s->smtp);
+
+	(void)buf_put(out, STR("Received: from "));
+	(void)buf_put(out, helo.n > 0 ? helo : STR("unknown"));
+	(void)buf_putf(out, " (%s [", s->name != NULL ? s->name : "unknown");
+	if (!conn_peer(s->conn)->is_v4)
+		(void)buf_put(out, STR("IPv6:"));
+	(void)sock_ip_put(out, conn_peer(s->conn));
+	(void)buf_put(out, STR("])\r\n\tby "));
+	(void)buf_put(out, s->r->settings.hostname);
+	(void)buf_put(out, STR(" with "));
+	(void)buf_put(out, smtp_server_with(&s->smtp));
+	(void)buf_putf(out, " id %llx.%x", (unsigned long long)s->id, s->messages_n);
+	if (tls != NULL)
+		(void)buf_putf(out, "\r\n\t(version=%s cipher=%s)", tls->version, tls->cipher);
+	/* With several recipients their addresses stay secret from each other (RFC 5321 7.2). */
+	if (s->mail->rcpts_n == 1) {
+		(void)buf_put(out, STR("\r\n\tfor <"));
+		(void)buf_put(out, str_from(buf_str(&s->mail->rcpts), 2));
+		(void)buf_put_c(out, '>');
+	}
+	(void)buf_put(out, STR("; "));
+	(void)date_format_5322(out, (int64_t)(clock_wall_ms(clock) / 1000), 0);
+	(void)buf_put(out, STR("\r\n"));
+}
+
+static void
+session_fail_message(struct session *s, unsigned code, struct str text)
+{
+	uint32_t n = s->is_lmtp ? s->mail->rcpts_n : 1;
+
+	while (n-- > 0)
+		session_reply(s, code, text);
+	session_forget(s);
+}
+
+static void
+session_end(struct session *s)
+{
+	struct link *store = session_store(s);
+	struct mail *m = s->mail;
+	struct buf head;
+
+	if (m->is_staged && m->body.n > 0)
+		session_stage(s);
+	if (store == NULL || m->is_stage_failed) {
+		session_fail_message(s, 451, STR("4.3.0 The mail store cannot take this message at the moment, try again later"));
+		return;
+	}
+	buf_init(&head, RECEIVE_HEAD_MAX);
+	head_put(s, &head);
+	(void)rec_deliver_put(link_out(store),
+	    &(struct rec_deliver){.session = s->id,
+	        .reverse_path = buf_str(&m->reverse_path),
+	        .rcpts = buf_str(&m->rcpts),
+	        .head = buf_str(&head),
+	        .is_each = s->is_lmtp,
+	        .is_staged = m->is_staged,
+	        .body = m->is_staged ? STR_NULL : buf_str(&m->body)});
+	buf_fini(&head);
+	s->r->counters.bytes += m->body.n;
+	/* The store has its copy; a session that waits holds no body. */
+	buf_fini(&m->body);
+}
+
+static void
+session_starttls(struct session *s)
+{
+	/* The machine has ended; the next one begins when the handshake is done and knows nothing of this one. */
+	session_forget(s);
+	conn_start_tls(s->conn, s->tls);
+}
+
+/* False: this input is over for now. */
+static bool
+session_event(struct session *s, const struct smtp_event *ev)
+{
+	switch (ev->kind) {
+	case SMTP_EV_MORE:
+		return false;
+	case SMTP_EV_MAIL:
+		session_mail(s, ev);
+		return true;
+	case SMTP_EV_RCPT:
+		session_rcpt(s, ev);
+		return true;
+	case SMTP_EV_DATA:
+		session_reply(s, 354, STR("End data with <CR><LF>.<CR><LF>"));
+		return true;
+	case SMTP_EV_CHUNK:
+		session_chunk(s, ev->bytes);
+		return true;
+	case SMTP_EV_END:
+		session_end(s);
+		return true;
+	case SMTP_EV_ABORT:
+		session_forget(s);
+		return true;
+	case SMTP_EV_STARTTLS:
+		session_starttls(s);
+		return false;
+	case SMTP_EV_CLOSE:
+		conn_close(s->conn);
+		return false;
+	}
+	return false;
+}
+
+static void
+session_drive(struct session *s, struct cur *in)
+{
+	while (!smtp_server_is_waiting(&s->smtp) && !s->is_paused) {
+		struct smtp_event ev = smtp_server_next(&s->smtp, in, conn_out(s->conn));
+		if (!session_event(s, &ev))
+			return;
+	}
+	/* Pipelined commands wait with us; the kernel holds what comes after. */
+	if (!cur_at_end(in) && !s->is_paused) {
+		s->is_paused = true;
+		conn_pause(s->conn);
+	}
+}
+
+static void
+on_input(void *arg, struct conn *c, struct cur *in)
+{
+	struct session *s = arg;
+
+	(void)c;
+	if (s->is_refused)
+		return;
+	session_drive(s, in);
+	session_deadline(s);
+}
+
+static void
+on_timeout(void *arg, struct conn *c)
+{
+	struct session *s = arg;
+
+	smtp_server_abort(&s->smtp, conn_out(c), STR("421 4.4.2 Nothing heard from you for too long, closing"));
+	conn_close(c);
+}
+
+static const struct smtp_server_conf *
+session_conf(const struct session *s)
+{
+	bool starttls = s->tls != NULL && !s->is_implicit_tls;
+
+	if (s->is_lmtp)
+		return starttls ? &s->r->lmtp_tls : &s->r->lmtp;
+	return starttls ? &s->r->mta_tls : &s->r->mta;
+}
+
+static void
+on_tls_done(void *arg, struct conn *c)
+{
+	struct session *s = arg;
+
+	/* RFC 3207 4.2: the client starts again; nothing said in clear counts. */
+	smtp_server_init(&s->smtp, session_conf(s), true);
+	if (s->is_implicit_tls)
+		smtp_server_greet(&s->smtp, conn_out(c));
+	session_deadline(s);
+}
+
+static void
+on_closed(void *arg, struct conn *c, enum conn_end why)
+{
+	struct session *s = arg;
+	struct receive *r = s->r;
+
+	if (why != CONN_END_LOCAL && why != CONN_END_EOF)
+		log_event(LOG_DEBUG, "smtp.closed", LOG_U64("session", s->id), LOG_U64("why", why));
+	session_forget(s);
+	if (s->from != NULL)
+		listener_release(s->from, conn_peer(c));
+	slots_del(&r->sessions, s->id);
+	free(s->name);
+	free(s);
+	if (r->is_stopping && r->sessions.n == 0 && r->stopped != NULL)
+		(void)loop_post(r->loop, r->stopped, r->stopped_arg);
+}
+
+static const struct conn_handler session_handler = {
+    .input = on_input, .timeout = on_timeout, .tls_done = on_tls_done, .closed = on_closed};
+
+uint64_t
+receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, bool is_lmtp, unsigned tls)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	CHECK(s != NULL);
+	s->r = r;
+	s->from = from;
+	s->is_lmtp = is_lmtp;
+	s->tls = tls != 0 ? r->tls : NULL;
+	s->is_implicit_tls = tls == 2 && s->tls != NULL;
+	s->id = slots_add(&r->sessions, s);
+	CHECK(s->id != 0);
+	smtp_server_init(&s->smtp, session_conf(s), false);
+	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
+	r->counters.sessions++;
+	metric_add(&m_sessions, 1);
+	if (log_is_on(LOG_DEBUG)) {
+		struct buf ip;
+		buf_init(&ip, 64);
+		(void)sock_ip_put(&ip, peer);
+		log_event(LOG_DEBUG, "smtp.session", LOG_U64("session", s->id), LOG_STR("peer", buf_str(&ip)));
+		buf_fini(&ip);
+	}
+	if (s->is_implicit_tls)
+		conn_start_tls(s->conn, s->tls);
+	else
+		smtp_server_greet(&s->smtp, conn_out(s->conn));
+	session_deadline(s);
+	return s->id;
+}
+
+void
+receive_refuse(struct receive *r, int fd)
+{
+	struct session *s = calloc(1, sizeof(*s));
+
+	CHECK(s != NULL);
+	s->r = r;
+	s->is_refused = true;
+	s->id = slots_add(&r->sessions, s);
+	smtp_server_init(&s->smtp, &r->mta, false);
+	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
+	smtp_server_refuse(&s->smtp, conn_out(s->conn), STR("421 4.7.0 Too many connections from you, try again later"));
+	conn_close(s->conn);
+}
+
+/* ---- answers from the store ---- */
+
+static bool
+on_route_answer(struct receive *r, struct cur *c)
+{
+	struct rec_route_answer a;
+	struct session *s;
+
+	if (!rec_route_answer_take(c, &a))
+		return false;
+	s = slots_get(&r->sessions, a.session);
+	if (s == NULL || s->mail == NULL || s->mail->rcpt.n == 0 || !smtp_server_is_waiting(&s->smtp))
+		return true;
+	if (a.code == 250) {
+		char n[2];
+		le16_put(n, (uint16_t)s->mail->rcpt.n);
+		(void)buf_put(&s->mail->rcpts, str_of(n, 2));
+		(void)buf_put(&s->mail->rcpts, buf_str(&s->mail->rcpt));
+		s->mail->rcpts_n++;
+	}
+	buf_reset(&s->mail->rcpt);
+	session_reply(s, a.code, a.text);
+	session_go_on(s);
+	return true;
+}
+
+static bool
+answer_take(struct cur *c, uint16_t *code, struct str *text)
+{
+	uint16_t n;
+
+	return cur_le16(c, code) && cur_le16(c, &n) && cur_take(c, n, text);
+}
+
+/* One reply for all in SMTP: the first that is not 250 decides; each its own in LMTP (RFC 2033 4.2). */
+static bool
+session_delivered(struct session *s, struct str answers)
+{
+	struct cur c = cur_of(answers);
+	uint16_t code = 0, worst = 0;
+	struct str text, worst_text = STR_NULL;
+	uint32_t n = 0;
+
+	for (; !cur_at_end(&c) && n < s->mail->rcpts_n; n++) {
+		if (!answer_take(&c, &code, &text))
+			return false;
+		if (s->is_lmtp)
+			session_reply(s, code, text);
+		if (worst == 0 || (worst == 250 && code != 250)) {
+			worst = code;
+			worst_text = text;
+		}
+	}
+	if (n != s->mail->rcpts_n)
+		return false;
+	if (!s->is_lmtp)
+		session_reply(s, worst, worst_text);
+	if (worst == 250) {
+		s->r->counters.messages++;
+		metric_add(&m_messages, 1);
+	}
+	return true;
+}
+
+static bool
+on_deliver_answer(struct receive *r, struct cur *c)
+{
+	struct rec_deliver_answer a;
+	struct session *s;
+
+	if (!rec_deliver_answer_take(c, &a))
+		return false;
+	s = slots_get(&r->sessions, a.session);
+	if (s == NULL || s->mail == NULL || !smtp_server_is_waiting(&s->smtp))
+		return true;
+	if (!session_delivered(s, a.answers))
+		return false;
+	s->messages_n++;
+	/* The store has taken or dropped what was staged. */
+	s->mail->is_staged = false;
+	mail_free(&s->mail);
+	session_go_on(s);
+	return true;
+}
+
+static bool
+on_stage_answer(struct receive *r, struct cur *c)
+{
+	struct rec_stage_answer a;
+	struct session *s;
+
+	if (!rec_stage_answer_take(c, &a))
+		return false;
+	s = slots_get(&r->sessions, a.session);
+	if (s == NULL || s->mail == NULL || !s->mail->is_staged)
+		return true;
+	s->mail->staged_unanswered -= (uint32_t)size_min(a.bytes_n, s->mail->staged_unanswered);
+	s->mail->is_stage_failed |= a.ok == 0;
+	if (s->mail->staged_unanswered <= RECEIVE_STAGE_WINDOW && !smtp_server_is_waiting(&s->smtp))
+		session_go_on(s);
+	return true;
+}
+
+bool
+receive_record(struct receive *r, enum record_type t, struct cur *c)
+{
+	if (t == REC_ROUTE_ANSWER)
+		return on_route_answer(r, c);
+	if (t == REC_DELIVER_ANSWER)
+		return on_deliver_answer(r, c);
+	if (t == REC_STAGE_ANSWER)
+		return on_stage_answer(r, c);
+	return false;
+}
+
+void
+receive_store_down(struct receive *r)
+{
+	struct session *s;
+	uint32_t it = 0;
+
+	while ((s = slots_next(&r->sessions, &it)) != NULL) {
+		if (s->mail == NULL)
+			continue;
+		if (s->mail->is_staged) {
+			/* Its first half went down with the store. */
+			s->mail->is_staged = false;
+			s->mail->is_stage_failed = true;
+			s->mail->staged_unanswered = 0;
+		}
+		if (!smtp_server_is_waiting(&s->smtp)) {
+			session_go_on(s);
+		} else if (s->mail->rcpt.n > 0) {
+			buf_reset(&s->mail->rcpt);
+			session_reply(s, 451, STR("4.3.0 The mail store was interrupted, try again"));
+			session_go_on(s);
+		} else {
+			session_fail_message(s, 451, STR("4.3.0 The mail store was interrupted, try again"));
+			session_go_on(s);
+		}
+	}
+}
+
+void
+receive_store_drained(struct receive *r)
+{
+	(void)r;
+}
+
+void
+receive_set_name(struct receive *r, uint64_t session, struct str name)
+{
+	struct session *s = slots_get(&r->sessions, session);
+
+	if (s == NULL || s->name != NULL || name.n == 0 || name.n > RECEIVE_NAME_MAX)
+		return;
+	for (size_t i = 0; i < name.n; i++)
+		if (!char_is_alnum(name.p[i]) && name.p[i] != '-' && name.p[i] != '.' && name.p[i] != '_')
+			return;
+	s->name = malloc(name.n + 1);
+	CHECK(s->name != NULL);
+	memcpy(s->name, name.p, name.n);
+	s->name[name.n] = '\0';
+}
+
+/* ---- the whole ---- */
+
+struct receive *
+receive_new(struct loop *l, receive_store_fn *store, void *store_arg)
+{
+	struct receive *r = calloc(1, sizeof(*r));
+
+	CHECK(r != NULL);
+	r->loop = l;
+	r->store = store;
+	r->store_arg = store_arg;
+	slots_init(&r->sessions, RECEIVE_SESSIONS_MAX);
+	return r;
+}
+
+void
+receive_free(struct receive **rp)
+{
+	struct receive *r = *rp;
+	struct session *s;
+	uint32_t it = 0;
+
+	*rp = NULL;
+	if (r == NULL)
+		return;
+	r->stopped = NULL;
+	while ((s = slots_next(&r->sessions, &it)) != NULL)
+		conn_abort(s->conn);
+	/* Their last callbacks come from the loop. */
+	for (int i = 0; r->sessions.n > 0 && i < 1000; i++)
+		(void)loop_turn(r->loop, 0);
+	slots_fini(&r->sessions);
+	free(r);
+}
+
+void
+receive_set(struct receive *r, const struct receive_settings *o)
+{
+	struct smtp_server_conf base = {.hostname = o->hostname,
+	    .mode = SMTP_MTA,
+	    .message_bytes_max = o->message_bytes_max,
+	    .rcpts_max = o->rcpts_max,
+	    .messages_max = o->messages_max,
+	    .errors_max = o->errors_max};
+
+	r->settings = *o;
+	r->mta = r->mta_tls = r->lmtp = r->lmtp_tls = base;
+	r->lmtp.mode = r->lmtp_tls.mode = SMTP_LMTP;
+	r->mta_tls.is_starttls_offered = r->lmtp_tls.is_starttls_offered = true;
+}
+
+void
+receive_set_tls(struct receive *r, struct tls_context *tls)
+{
+	r->tls = tls;
+}
+
+void
+receive_stop(struct receive *r, loop_fn *done, void *arg)
+{
+	struct session *s;
+	uint32_t it = 0;
+
+	r->is_stopping = true;
+	r->stopped = done;
+	r->stopped_arg = arg;
+	while ((s = slots_next(&r->sessions, &it)) != NULL) {
+		s->is_ending = true;
+		session_go_on(s);
+	}
+	if (r->sessions.n == 0)
+		(void)loop_post(r->loop, done, arg);
+}
+
+size_t
+receive_sessions(const struct receive *r)
+{
+	return r->sessions.n;
+}
+
+const struct receive_counters *
+receive_counters(const struct receive *r)
+{
+	return &r->counters;
+}

@@ -1,0 +1,33 @@
+/*
+ * The commands that work on the store: the same code on a running server (in the store role) and on a stopped
+ * one (in the command itself), so that both say the same.
+ *
+ * A request is a JSON object {"command": "account add", "operands": ["a@b"], "options": {"pop3-delete": "yes"}, "credential":
+ * "<base64 of credential_encode>"}; passwords never come here: the command hashes them. An answer is one of the documents of cli/render.h.
+ */
+#ifndef POSTHORN_ROLES_ADMIN_H
+#define POSTHORN_ROLES_ADMIN_H
+
+#include "ipc/records.h"
+#include "store/store.h"
+#include "sys/disk.h"
+#include "sys/loop.h"
+
+struct admin;
+
+typedef void admin_done_fn(void *arg, int exit_code, struct str json);
+
+/* store borrowed. loop borrowed; NULL: the caller polls the store (admin_run_wait). */
+struct admin *admin_new(struct store *store, struct loop *loop);
+/* Commands under way end without an answer. */
+void admin_free(struct admin **a);
+/* done is called exactly once, when everything is durable; maybe before this returns. json is borrowed for the call. */
+void admin_run(struct admin *a, struct str request_json, admin_done_fn *done, void *arg);
+/* Runs one command to its end, polling the store. */
+void admin_run_wait(struct admin *a, struct str request_json, admin_done_fn *done, void *arg);
+
+/* Opens the store in data_root as the settings say; the same for the role and for the command on a stopped server. */
+enum status admin_store_open(const struct rec_settings *s, const char *data_root, const struct clock *clock,
+    struct disk **disk_out, struct store **store_out, struct buf *why) MUST_USE;
+
+#endif

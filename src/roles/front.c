@@ -1,0 +1,156 @@
+#include "roles/front.h"
+
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+
+static void
+front_sign(void *arg, const struct tls_sign_request *rq)
+{
+	struct front *f = arg;
+	struct link *l = role_link(f->role, ROLE_KEYS, 0);
+
+	/* Without keys the handshake waits for its deadline: they are back in a moment. */
+	if (l != NULL)
+		(void)rec_sign_put(link_out(l),
+		    &(struct rec_sign){.ticket = rq->ticket, .key_id = rq->key_id, .kind = rq->kind, .op = rq->op, .input = rq->input});
+}
+
+void
+front_init(struct front *f, struct role *r, const struct front_ops *ops, void *arg)
+{
+	*f = (struct front){.role = r, .ops = ops, .arg = arg};
+}
+
+/* The context is made with the first certificate, which the parent sends before GO. */
+static struct tls_context *
+front_tls(struct front *f)
+{
+	if (f->tls == NULL) {
+		tls_process_init();
+		f->tls = tls_context_new(role_loop(f->role), front_sign, f);
+	}
+	return f->tls;
+}
+
+void
+front_fini(struct front *f)
+{
+	front_close(f);
+	tls_context_free(&f->tls);
+}
+
+enum status
+front_prepare(struct front *f, struct buf *why)
+{
+	(void)f;
+	(void)why;
+	tls_process_init();
+	return ST_OK;
+}
+
+bool
+front_certificate(struct front *f, struct cur *c)
+{
+	struct rec_certificate r;
+	struct buf why;
+
+	if (!rec_certificate_take(c, &r))
+		return false;
+	buf_init(&why, 1024);
+	if (tls_context_add(front_tls(f), r.chain_pem, r.key_id, &why) != ST_OK)
+		log_event(LOG_ERROR, "certificate.unusable", LOG_U64("key", r.key_id), LOG_STR("why", buf_str(&why)));
+	buf_fini(&why);
+	return true;
+}
+
+bool
+front_signed(struct cur *c)
+{
+	struct rec_sign_answer r;
+
+	if (!rec_sign_answer_take(c, &r))
+		return false;
+	tls_sign_done(r.ticket, r.result);
+	return true;
+}
+
+static void
+on_accept(void *arg, int fd, const struct sock_addr *peer)
+{
+	struct front_listener *l = arg;
+
+	l->front->ops->accept(l->front->arg, l, fd, peer);
+}
+
+static void
+on_refuse(void *arg, int fd, const struct sock_addr *peer)
+{
+	struct front_listener *l = arg;
+
+	(void)peer;
+	l->front->ops->refuse(l->front->arg, l, fd);
+}
+
+static struct listener_limits
+front_limits(const struct front *f)
+{
+	const struct rec_settings *s = role_settings(f->role);
+
+	return (struct listener_limits){.connections_max = s->connections_max,
+	    .per_address_max = s->per_address_max,
+	    .per_network_max = s->per_network_max,
+	    .v4_prefix_bits = s->v4_prefix,
+	    .v6_prefix_bits = s->v6_prefix,
+	    .exempt = f->exempt,
+	    .exempt_n = f->exempt_n};
+}
+
+void
+front_settings(struct front *f)
+{
+	struct str rest = role_settings(f->role)->exempt_nets, line;
+	struct listener_limits limits;
+
+	f->exempt_n = 0;
+	while (rest.n > 0 && f->exempt_n < FRONT_EXEMPT_MAX) {
+		(void)str_split(rest, '\n', &line, &rest);
+		if (line.n > 0 && sock_net_parse(line, &f->exempt[f->exempt_n]) == ST_OK)
+			f->exempt_n++;
+	}
+	limits = front_limits(f);
+	for (size_t i = 0; i < f->listeners_n; i++)
+		listener_set_limits(f->listeners[i].listener, &limits);
+}
+
+void
+front_listen(struct front *f, const struct rec_listener *rec, int fd)
+{
+	struct front_listener *l;
+	struct listener_limits limits = front_limits(f);
+
+	if (f->listeners_n == FRONT_LISTENERS_MAX) {
+		close(fd);
+		return;
+	}
+	l = &f->listeners[f->listeners_n++];
+	*l = (struct front_listener){.front = f, .protocol = rec->protocol, .tls = rec->tls};
+	l->listener = listener_new(role_loop(f->role), fd, &limits, on_accept, on_refuse, l);
+}
+
+void
+front_close(struct front *f)
+{
+	for (size_t i = 0; i < f->listeners_n; i++)
+		listener_close(f->listeners[i].listener);
+}
+
+bool
+front_is_exempt(const struct front *f, const struct sock_addr *peer)
+{
+	for (size_t i = 0; i < f->exempt_n; i++)
+		if (sock_net_has(&f->exempt[i], peer))
+			return true;
+	return false;
+}

@@ -1,0 +1,178 @@
+/*
+ * Digests: every body goes once to a worker, which sends back ENVELOPE, BODYSTRUCTURE, preview and thread keys.
+ *
+ * A wish for it is stored with the body, so none is forgotten by a crash. Normally the body is handed over at once,
+ * while it is in memory; when the workers do not keep up, the wish waits and is worked off when they are idle.
+ */
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "roles/store_role.h"
+
+static void
+digest_remember(struct store_role *s, struct blob_id blob, size_t bytes)
+{
+	char key[8];
+	size_t *n = malloc(sizeof(*n));
+
+	CHECK(n != NULL);
+	*n = bytes;
+	le64_put(key, blob.v);
+	if (map_put(&s->digesting, str_of(key, 8), n, NULL) != ST_OK) {
+		free(n);
+		return;
+	}
+	s->digest_bytes_ahead += bytes;
+	s->digests_ahead++;
+}
+
+static void
+digest_forget(struct store_role *s, uint64_t blob)
+{
+	char key[8];
+	size_t *n;
+
+	le64_put(key, blob);
+	n = map_del(&s->digesting, str_of(key, 8));
+	if (n == NULL)
+		return;
+	s->digest_bytes_ahead -= *n;
+	s->digests_ahead--;
+	free(n);
+}
+
+void
+store_digest_later(struct store_role *s)
+{
+	s->is_digest_missed = true;
+	store_digest_pump(s);
+}
+
+static bool
+worker_has_room(const struct store_role *s, const struct link *l)
+{
+	return l != NULL && !link_is_high(l) && s->digest_bytes_ahead < DIGEST_BYTES_AHEAD;
+}
+
+void
+store_digest_send(struct store_role *s, struct blob_id blob, struct str body)
+{
+	struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
+
+	if (!worker_has_room(s, l)) {
+		s->is_digest_missed = true;
+		return;
+	}
+	(void)rec_digest_put(link_out(l), &(struct rec_digest){.blob = blob.v, .total = body.n, .bytes = body});
+	digest_remember(s, blob, body.n);
+}
+
+/* A body from the disk, in pieces. */
+static bool
+digest_send_stored(struct store_role *s, struct link *l, struct blob_id blob)
+{
+	struct txn *t = store_snapshot(s->store);
+	uint64_t total, off = 0;
+	struct buf piece;
+	enum status st = store_blob_size(t, blob, &total);
+
+	if (st != ST_OK)
+		return false;
+	buf_init(&piece, DIGEST_PIECE_BYTES);
+	do {
+		buf_reset(&piece);
+		st = store_blob_read(t, blob, off, DIGEST_PIECE_BYTES, &piece);
+		if (st != ST_OK || (piece.n == 0 && total > 0))
+			break;
+		(void)rec_digest_put(link_out(l),
+		    &(struct rec_digest){.blob = blob.v, .total = total, .off = off, .bytes = buf_str(&piece)});
+		off += piece.n;
+	} while (off < total);
+	buf_fini(&piece);
+	if (off < total)
+		return false;
+	digest_remember(s, blob, (size_t)total);
+	return true;
+}
+
+static enum status
+digest_put_txn(struct txn *t, void *arg)
+{
+	const struct rec_digest_answer *a = arg;
+	enum status st = mailbox_digest_put(t, (struct blob_id){a->blob}, a->record);
+
+	/* The message was deleted meanwhile: nothing to keep, and the wish is gone. */
+	return st == ST_NOTFOUND ? ST_OK : st;
+}
+
+static void
+digest_done(void *arg, enum status st)
+{
+	(void)arg;
+	(void)st;
+}
+
+static void
+digest_put(struct store_role *s, uint64_t blob, struct str record)
+{
+	struct rec_digest_answer a = {.blob = blob, .record = record};
+
+	if (store_transact(s->store, digest_put_txn, &a, digest_done, s) == ST_OK)
+		s->digests_n++;
+	else
+		s->is_digest_missed = true;
+}
+
+void
+store_digest_pump(struct store_role *s)
+{
+	struct blob_id page[DIGEST_PAGE];
+	struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
+	size_t n = 0;
+
+	if (!s->is_digest_missed || s->digests_ahead > 0 || l == NULL || store_is_full(s->store) || store_is_busy(s->store))
+		return;
+	s->is_digest_missed = false;
+	if (mailbox_digest_pending(store_snapshot(s->store), (struct blob_id){0}, page, DIGEST_PAGE, &n) != ST_OK)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		/* Read bodies of a page are bounded like those in flight. */
+		s->is_digest_missed = true;
+		if (!worker_has_room(s, l))
+			return;
+		if (!digest_send_stored(s, l, page[i])) {
+			log_event(LOG_ERROR, "digest.unreadable", LOG_U64("blob", page[i].v));
+			digest_put(s, page[i].v, STR_NULL);
+		}
+	}
+}
+
+bool
+store_digest_answer(struct store_role *s, struct cur *c)
+{
+	struct rec_digest_answer a;
+
+	if (!rec_digest_answer_take(c, &a) || a.record.n > MAILBOX_DIGEST_BYTES_MAX)
+		return false;
+	digest_forget(s, a.blob);
+	/* An empty digest says: there is none to be had. */
+	digest_put(s, a.blob, a.ok ? a.record : STR_NULL);
+	store_digest_pump(s);
+	return true;
+}
+
+void
+store_digest_worker_down(struct store_role *s)
+{
+	size_t it = 0;
+	void *n;
+
+	while (map_next(&s->digesting, &it, NULL, &n))
+		free(n);
+	map_fini(&s->digesting);
+	s->digest_bytes_ahead = 0;
+	s->digests_ahead = 0;
+	s->is_digest_missed = true;
+}

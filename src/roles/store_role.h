@@ -1,0 +1,74 @@
+/* What the files of the store role share. */
+#ifndef POSTHORN_ROLES_STORE_ROLE_H
+#define POSTHORN_ROLES_STORE_ROLE_H
+
+#include "base/map.h"
+#include "base/slots.h"
+#include "flow/route/route.h"
+#include "mailbox/mailbox.h"
+#include "roles/role.h"
+#include "store/store.h"
+#include "sys/disk.h"
+
+enum {
+	CAPS_MAX = 200000,
+	STAGES_MAX = 100000,
+	LIST_PAGE_ENTRIES = 8192,
+	MESSAGE_READ_BYTES_MAX = 256 * 1024,
+	/* Digests under way: bodies that are with the workers. */
+	DIGEST_BYTES_AHEAD = 4 << 20,
+	DIGEST_PAGE = 64,
+	DIGEST_PIECE_BYTES = 256 * 1024,
+};
+
+/* Whom to answer later: found again by generation, so that no answer goes to a successor. */
+struct reply_to {
+	enum role_kind kind;
+	uint16_t index;
+	uint64_t generation;
+	uint64_t session;
+};
+
+struct store_role {
+	struct role *role;
+	struct disk *disk;
+	struct store *store;
+	struct loop_id watch;
+	struct map caps;	/* CAP_BYTES -> struct granted */
+	struct map stages;	/* link index + session -> struct store_stage */
+	struct route *route;	/* scratch: too large for a stack */
+	struct mailbox_entry *entries;	/* scratch, LIST_PAGE_ENTRIES */
+	struct buf scratch;
+	/* digests */
+	uint64_t digest_spread;
+	size_t digest_bytes_ahead;
+	unsigned digests_ahead;
+	bool is_digest_missed;
+	/* Copies of what workers have, to know how much: blob -> bytes. */
+	struct map digesting;
+	/* commands under way */
+	struct admin *admin;
+	bool is_paused;
+	uint64_t delivered_n, refused_n, digests_n;
+};
+
+struct link *store_role_reply(struct store_role *s, const struct reply_to *to);
+struct reply_to store_role_reply_to(const struct store_role *s, const struct link *l, uint64_t session);
+uint64_t store_role_wall_ms(const struct store_role *s);
+
+/* store_deliver.c */
+bool store_route(struct store_role *s, struct link *l, struct cur *c);
+bool store_deliver(struct store_role *s, struct link *l, struct cur *c);
+bool store_stage(struct store_role *s, struct link *l, struct cur *c);
+bool store_stage_drop(struct store_role *s, struct link *l, struct cur *c);
+void store_stages_end(struct store_role *s, uint16_t smtpin_index);
+
+/* store_digest.c */
+void store_digest_send(struct store_role *s, struct blob_id blob, struct str body);
+void store_digest_later(struct store_role *s);
+bool store_digest_answer(struct store_role *s, struct cur *c);
+void store_digest_worker_down(struct store_role *s);
+/* When there is nothing else under way: what was left undone. */
+void store_digest_pump(struct store_role *s);
+
+#endif
