@@ -2,12 +2,13 @@
 #include "base/num.h"
 #include "standards/mime/mime_internal.h"
 
-enum { DOMAIN_LITERAL_MAX = 255 };	/* RFC 5321 4.5.3.1.2 */
+enum { DOMAIN_LITERAL_MAX = 255 }; /* RFC 5321 4.5.3.1.2 */
 
 struct scan {
 	struct cur c;
 	struct arena *a;
-	char *w, *w_end;		/* one piece for all text: nothing that is taken grows longer than it was */
+	char *w,
+	    *w_end; /* one piece for all text: nothing that is taken grows longer than it was */
 	struct mime_address **tail;
 	size_t n;
 	bool decode;
@@ -54,7 +55,8 @@ literal_skip(struct cur *c)
 		cur_skip(c, 1);
 }
 
-/* Skips what cannot end an address: white space, comments, quoted strings, domain literals. False at something else. */
+/* Skips what cannot end an address: white space, comments, quoted strings, domain literals. False
+ * at something else. */
 static bool
 opaque_skip(struct cur *c, bool has_at)
 {
@@ -81,7 +83,8 @@ opaque_skip(struct cur *c, bool has_at)
 	}
 }
 
-/* The delimiter that decides what stands at c: one of < , ; : or -1 for the end. *text_out is what comes before it. */
+/* The delimiter that decides what stands at c: one of < , ; : or -1 for the end. *text_out is what
+ * comes before it. */
 static int
 delimiter_find(const struct scan *s, struct str *text_out)
 {
@@ -126,7 +129,8 @@ phrase_take(struct scan *s, struct str text, struct str *comment_out)
 		if (*p == '"') {
 			struct str inside;
 			mime_quoted_take(&c, &inside);
-			/* The closing quote, when missing, leaves one byte less to copy than was taken. */
+			/* The closing quote, when missing, leaves one byte less to copy than was
+			 * taken. */
 			s->w += mime_unquote_copy(inside, s->w);
 		} else {
 			while (!cur_at_end(&c) && !is_atom_end(*c.p))
@@ -190,7 +194,8 @@ name_set(struct scan *s, struct mime_address *ad, struct str name, struct str co
 		s->st = ST_LIMIT;
 }
 
-/* Behind "<": takes up to and with ">", or up to what looks like the next address when there is none. */
+/* Behind "<": takes up to and with ">", or up to what looks like the next address when there is
+ * none. */
 static struct str
 angle_take(struct cur *c)
 {
@@ -237,7 +242,8 @@ named_take(struct scan *s, struct str phrase)
 	addr_spec_take(s, without_route(angle_take(&s->c)), ad, &comment);
 	mime_cfws_skip(&s->c, &comment);
 	name_set(s, ad, name, comment);
-	/* What stands between ">" and the next delimiter belongs to nobody, unless it names another address. */
+	/* What stands between ">" and the next delimiter belongs to nobody, unless it names another
+	 * address. */
 	delimiter = delimiter_find(s, &junk);
 	if (delimiter != '<' && delimiter != ':')
 		cur_skip(&s->c, junk.n);

@@ -3,14 +3,14 @@
 #include "standards/mime/mime_internal.h"
 
 enum {
-	BASE64_SLICE = 2048,	/* characters decoded at a time, on the stack */
+	BASE64_SLICE = 2048, /* characters decoded at a time, on the stack */
 };
 
 enum qp_state {
 	QP_TEXT,
-	QP_EQUALS,	/* "=" was there */
-	QP_HEX,		/* "=" and one hex digit, which is in bits */
-	QP_PADDING,	/* "=" and white space: a soft line break with transport padding */
+	QP_EQUALS,  /* "=" was there */
+	QP_HEX,	    /* "=" and one hex digit, which is in bits */
+	QP_PADDING, /* "=" and white space: a soft line break with transport padding */
 };
 
 enum status
@@ -51,14 +51,134 @@ enum { BASE64_JUNK = 0, BASE64_PAD = 65 };
 
 /* By ASCII code: the value plus one; the upper half is junk. */
 static const uint8_t base64_values[256] = {
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-    0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 63, 0, 0, 0, 64,
-    53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 0, 0, 0, 65, 0, 0,
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15,
-    16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 0, 0, 0, 0, 0,
-    0, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41,
-    42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 0, 0, 0, 0, 0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    63,
+    0,
+    0,
+    0,
+    64,
+    53,
+    54,
+    55,
+    56,
+    57,
+    58,
+    59,
+    60,
+    61,
+    62,
+    0,
+    0,
+    0,
+    65,
+    0,
+    0,
+    0,
+    1,
+    2,
+    3,
+    4,
+    5,
+    6,
+    7,
+    8,
+    9,
+    10,
+    11,
+    12,
+    13,
+    14,
+    15,
+    16,
+    17,
+    18,
+    19,
+    20,
+    21,
+    22,
+    23,
+    24,
+    25,
+    26,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    27,
+    28,
+    29,
+    30,
+    31,
+    32,
+    33,
+    34,
+    35,
+    36,
+    37,
+    38,
+    39,
+    40,
+    41,
+    42,
+    43,
+    44,
+    45,
+    46,
+    47,
+    48,
+    49,
+    50,
+    51,
+    52,
+    0,
+    0,
+    0,
+    0,
+    0,
 };
 
 /* What an unfinished group of 2 or 3 characters holds; returns how many bytes. */
@@ -104,7 +224,7 @@ base64_slice(struct mime_decoder *d, struct str in, char *w)
 static enum status
 base64_feed(struct mime_decoder *d, struct str in, struct buf *out)
 {
-	char w[BASE64_SLICE + 4];	/* "A=A=A=" cannot give more than a byte a character */
+	char w[BASE64_SLICE + 4]; /* "A=A=A=" cannot give more than a byte a character */
 
 	while (in.n > 0) {
 		struct str slice = str_take(in, BASE64_SLICE);
@@ -118,7 +238,8 @@ base64_feed(struct mime_decoder *d, struct str in, struct buf *out)
 
 /* ---- quoted-printable ---- */
 
-/* A line's text before its LF, without white space at the end but with its CR (RFC 2045 6.7 (3)). */
+/* A line's text before its LF, without white space at the end but with its CR (RFC 2045 6.7 (3)).
+ */
 static enum status
 qp_line_put(struct buf *out, struct str line, bool has_lf)
 {
@@ -226,7 +347,8 @@ qp_escape_take(struct mime_decoder *d, struct cur *c, struct buf *out)
 		d->state = QP_TEXT;
 		c->p++;
 	} else {
-		/* RFC 2045 6.7: an "=" that starts nothing stays; with white space after it that is kept as one. */
+		/* RFC 2045 6.7: an "=" that starts nothing stays; with white space after it that is
+		 * kept as one. */
 		struct str literal = d->state == QP_PADDING ? STR("= ") : STR("=");
 
 		d->state = QP_TEXT;

@@ -9,18 +9,18 @@
 #include "standards/mime/mime_internal.h"
 
 enum {
-	CHARSET_NAME_BYTES_MAX = 40,	/* IANA: 40 characters (RFC 2978 2.3) */
-	CHARSET_UNITS_MAX = 512,	/* UTF-16 units converted at a time */
+	CHARSET_NAME_BYTES_MAX = 40, /* IANA: 40 characters (RFC 2978 2.3) */
+	CHARSET_UNITS_MAX = 512,     /* UTF-16 units converted at a time */
 };
 
 /*
- * Names are compared lower-case and without anything that is no letter or digit, so "ISO_8859-2:1987" needs an entry and
- * "iso-8859-2" and "ISO8859-2" share one.
+ * Names are compared lower-case and without anything that is no letter or digit, so
+ * "ISO_8859-2:1987" needs an entry and "iso-8859-2" and "ISO8859-2" share one.
  */
 static struct charset {
-	const char *icu;	/* what ucnv_open is given */
-	const char *aliases;	/* space-separated, with a space at both ends */
-	UConverter *converter;	/* NULL until preloaded */
+	const char *icu;       /* what ucnv_open is given */
+	const char *aliases;   /* space-separated, with a space at both ends */
+	UConverter *converter; /* NULL until preloaded */
 } charsets[] = {
     {"iso-8859-2", " iso88592 latin2 l2 iso885921987 ", NULL},
     {"iso-8859-3", " iso88593 latin3 ", NULL},
@@ -127,11 +127,13 @@ charset_find(struct str name, UConverter **converter_out)
 	folded = name_fold(name, space);
 	if (folded.n <= 2)
 		return CHARSET_UNKNOWN;
-	if (is_alias(" usascii ascii ansix341968 unknown8bit iso646us xunknown unknown default ", folded))
+	if (is_alias(" usascii ascii ansix341968 unknown8bit iso646us xunknown unknown default ",
+		folded))
 		return CHARSET_GUESS;
 	if (is_alias(" utf8 unicode11utf8 xutf8 utf8mb4 ", folded))
 		return CHARSET_UTF8;
-	if (is_alias(" iso88591 latin1 l1 iso885911987 windows1252 cp1252 xcp1252 ibm819 cp819 ", folded))
+	if (is_alias(" iso88591 latin1 l1 iso885911987 windows1252 cp1252 xcp1252 ibm819 cp819 ",
+		folded))
 		return CHARSET_WINDOWS_1252;
 	for (size_t i = 0; i < COUNT_OF(charsets); i++)
 		if (charsets[i].converter != NULL && is_alias(charsets[i].aliases, folded)) {
@@ -167,9 +169,9 @@ static uint32_t
 windows_1252(unsigned char b)
 {
 	/* The C1 range; 0 where windows-1252 assigns nothing. */
-	static const uint16_t c1[32] = {0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021, 0x02c6, 0x2030,
-	    0x0160, 0x2039, 0x0152, 0, 0x017d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014, 0x02dc,
-	    0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178};
+	static const uint16_t c1[32] = {0x20ac, 0, 0x201a, 0x0192, 0x201e, 0x2026, 0x2020, 0x2021,
+	    0x02c6, 0x2030, 0x0160, 0x2039, 0x0152, 0, 0x017d, 0, 0, 0x2018, 0x2019, 0x201c, 0x201d,
+	    0x2022, 0x2013, 0x2014, 0x02dc, 0x2122, 0x0161, 0x203a, 0x0153, 0, 0x017e, 0x0178};
 
 	if (b < 0x80 || b > 0x9f)
 		return b;
@@ -273,12 +275,14 @@ icu_put(UConverter *converter, struct str text, struct buf *out)
 
 		err = U_ZERO_ERROR;
 		/* One unit short, so that a surrogate pair cut here can be completed below. */
-		ucnv_toUnicode(converter, &u, units + CHARSET_UNITS_MAX - 1, &p, end, NULL, true, &err);
+		ucnv_toUnicode(
+		    converter, &u, units + CHARSET_UNITS_MAX - 1, &p, end, NULL, true, &err);
 		n = (size_t)(u - units);
 		if (err == U_BUFFER_OVERFLOW_ERROR && n > 0 && U16_IS_LEAD(units[n - 1])) {
 			UErrorCode more = U_ZERO_ERROR;
 
-			ucnv_toUnicode(converter, &u, units + CHARSET_UNITS_MAX, &p, end, NULL, true, &more);
+			ucnv_toUnicode(
+			    converter, &u, units + CHARSET_UNITS_MAX, &p, end, NULL, true, &more);
 			n = (size_t)(u - units);
 			err = more;
 		}
@@ -295,7 +299,8 @@ mime_charset_to_utf8(struct str name, struct str text, struct buf *out)
 
 	switch (charset_find(name, &converter)) {
 	case CHARSET_GUESS:
-		return is_utf8_start(text) ? utf8_text_put(text, out) : single_byte_put(text, windows_1252, out);
+		return is_utf8_start(text) ? utf8_text_put(text, out)
+					   : single_byte_put(text, windows_1252, out);
 	case CHARSET_UTF8:
 		return utf8_text_put(text, out);
 	case CHARSET_WINDOWS_1252:

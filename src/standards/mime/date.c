@@ -36,7 +36,8 @@ month_take(struct cur *c, int *out)
 	return false;
 }
 
-/* Days from 1970-01-01 in the proleptic Gregorian calendar; years from March, so that the leap day is the last. */
+/* Days from 1970-01-01 in the proleptic Gregorian calendar; years from March, so that the leap day
+ * is the last. */
 static int64_t
 days_of(int year, int month, int day)
 {
@@ -54,8 +55,14 @@ zone_take(struct cur *c, int *minutes_out)
 		struct str name;
 		int minutes;
 	} zones[] = {
-	    {STR_INIT("EST"), -300}, {STR_INIT("EDT"), -240}, {STR_INIT("CST"), -360}, {STR_INIT("CDT"), -300},
-	    {STR_INIT("MST"), -420}, {STR_INIT("MDT"), -360}, {STR_INIT("PST"), -480}, {STR_INIT("PDT"), -420},
+	    {STR_INIT("EST"), -300},
+	    {STR_INIT("EDT"), -240},
+	    {STR_INIT("CST"), -360},
+	    {STR_INIT("CDT"), -300},
+	    {STR_INIT("MST"), -420},
+	    {STR_INIT("MDT"), -360},
+	    {STR_INIT("PST"), -480},
+	    {STR_INIT("PDT"), -420},
 	};
 	struct str word;
 	int sign, hhmm;
@@ -114,7 +121,8 @@ mime_date_parse(struct str s, int64_t *unix_seconds_out, int *offset_minutes_out
 		return ST_SYNTAX;
 	if (day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60)
 		return ST_SYNTAX;
-	*unix_seconds_out = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset * 60;
+	*unix_seconds_out =
+	    days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - offset * 60;
 	*offset_minutes_out = offset;
 	return ST_OK;
 }

@@ -33,10 +33,12 @@ enum {
 };
 
 _Static_assert(DIGEST_HEAD_BYTES + 8 * MIME_THREAD_KEYS_MAX + MIME_DIGEST_ENVELOPE_BYTES_MAX +
-            MIME_DIGEST_BODYSTRUCTURE_BYTES_MAX + MIME_PREVIEW_BYTES_MAX <= MIME_DIGEST_BYTES_MAX,
+		       MIME_DIGEST_BODYSTRUCTURE_BYTES_MAX + MIME_PREVIEW_BYTES_MAX <=
+		   MIME_DIGEST_BYTES_MAX,
     "the shares of a digest are more than the whole");
 
-/* Looking an algorithm up takes locks and, the first time, the provider's tables: once per process. */
+/* Looking an algorithm up takes locks and, the first time, the provider's tables: once per process.
+ */
 static EVP_MD *sha256_md;
 
 void
@@ -56,7 +58,8 @@ sha256_of(struct str s, uint8_t out[MIME_DIGEST_SHA256_BYTES])
 
 	if (sha256_md == NULL)
 		mime_digest_preload();
-	CHECK(EVP_Digest(s.p != NULL ? s.p : "", s.n, out, &n, sha256_md, NULL) == 1 && n == MIME_DIGEST_SHA256_BYTES);
+	CHECK(EVP_Digest(s.p != NULL ? s.p : "", s.n, out, &n, sha256_md, NULL) == 1 &&
+	      n == MIME_DIGEST_SHA256_BYTES);
 }
 
 static void
@@ -89,9 +92,12 @@ is_attachment(const struct mime_part *p)
 	if (p->parent != NULL && mime_part_is(p->parent, STR("multipart"), STR("report")))
 		return false;
 	/* Pictures of the HTML beside them. */
-	if (p->id.n > 0 && (is_inline || (p->parent != NULL && mime_part_is(p->parent, STR("multipart"), STR("related")))))
+	if (p->id.n > 0 &&
+	    (is_inline ||
+		(p->parent != NULL && mime_part_is(p->parent, STR("multipart"), STR("related")))))
 		return false;
-	return !(is_inline && mime_part_is(p, STR("image"), STR_NULL) && mime_part_filename(p).n == 0);
+	return !(
+	    is_inline && mime_part_is(p, STR("image"), STR_NULL) && mime_part_filename(p).n == 0);
 }
 
 static bool
@@ -127,7 +133,8 @@ envelope_make(const struct mime_message *m, struct arena *a, struct mime_digest 
 }
 
 static void
-bodystructure_make(const struct mime_message *m, struct arena *a, struct mime_digest *d, struct buf *out)
+bodystructure_make(
+    const struct mime_message *m, struct arena *a, struct mime_digest *d, struct buf *out)
 {
 	mime_imap_structure(m->root, a, true, MIME_IMAP_WHOLE, out);
 	if (!out->full && !a->full)
@@ -164,7 +171,8 @@ record_head_write(const struct mime_digest *d, char head[DIGEST_HEAD_BYTES])
 static enum status
 record_write(const struct mime_digest *d, struct buf *out)
 {
-	size_t n = DIGEST_HEAD_BYTES + 8 * d->thread_keys_n + d->envelope.n + d->bodystructure.n + d->preview.n;
+	size_t n = DIGEST_HEAD_BYTES + 8 * d->thread_keys_n + d->envelope.n + d->bodystructure.n +
+		   d->preview.n;
 	char *w = buf_reserve(out, n);
 
 	if (w == NULL)
@@ -187,7 +195,8 @@ rootless_make(struct mime_digest *d)
 {
 	d->flags = MIME_DIGEST_TREE_CUT | MIME_DIGEST_ENVELOPE_CUT | MIME_DIGEST_BODYSTRUCTURE_CUT;
 	d->envelope = STR("(NIL NIL NIL NIL NIL NIL NIL NIL NIL NIL)");
-	d->bodystructure = STR("(\"APPLICATION\" \"OCTET-STREAM\" NIL NIL NIL \"BINARY\" 0 NIL NIL NIL NIL)");
+	d->bodystructure =
+	    STR("(\"APPLICATION\" \"OCTET-STREAM\" NIL NIL NIL \"BINARY\" 0 NIL NIL NIL NIL)");
 }
 
 enum status
@@ -245,9 +254,10 @@ head_read(struct cur *c, struct mime_digest *d, uint16_t lengths[3])
 	uint8_t keys_n;
 	struct str sha;
 
-	if (!cur_u8(c, &keys_n) || !cur_le16(c, &flags) || !cur_le16(c, &lengths[0]) || !cur_le16(c, &lengths[1]) ||
-	    !cur_le16(c, &lengths[2]) || !cur_le16(c, &offset) || !cur_le32(c, &zero) || !cur_le64(c, &d->size_bytes) ||
-	    !cur_le64(c, &date) || !cur_le64(c, &d->subject_key) || !cur_take(c, MIME_DIGEST_SHA256_BYTES, &sha))
+	if (!cur_u8(c, &keys_n) || !cur_le16(c, &flags) || !cur_le16(c, &lengths[0]) ||
+	    !cur_le16(c, &lengths[1]) || !cur_le16(c, &lengths[2]) || !cur_le16(c, &offset) ||
+	    !cur_le32(c, &zero) || !cur_le64(c, &d->size_bytes) || !cur_le64(c, &date) ||
+	    !cur_le64(c, &d->subject_key) || !cur_take(c, MIME_DIGEST_SHA256_BYTES, &sha))
 		return false;
 	memcpy(d->sha256, sha.p, MIME_DIGEST_SHA256_BYTES);
 	d->flags = flags;
@@ -255,8 +265,9 @@ head_read(struct cur *c, struct mime_digest *d, uint16_t lengths[3])
 	d->date_unix_seconds = (int64_t)date;
 	d->date_offset_minutes = (int16_t)offset;
 	return keys_n <= MIME_THREAD_KEYS_MAX && flags <= DIGEST_FLAGS_ALL && zero == 0 &&
-	    lengths[0] <= MIME_DIGEST_ENVELOPE_BYTES_MAX && lengths[1] <= MIME_DIGEST_BODYSTRUCTURE_BYTES_MAX &&
-	    lengths[2] <= MIME_PREVIEW_BYTES_MAX;
+	       lengths[0] <= MIME_DIGEST_ENVELOPE_BYTES_MAX &&
+	       lengths[1] <= MIME_DIGEST_BODYSTRUCTURE_BYTES_MAX &&
+	       lengths[2] <= MIME_PREVIEW_BYTES_MAX;
 }
 
 enum status
@@ -280,8 +291,8 @@ mime_digest_read(struct str record, struct mime_digest *out)
 	if (!cur_take(&c, lengths[0], &d.envelope) || !cur_take(&c, lengths[1], &d.bodystructure) ||
 	    !cur_take(&c, lengths[2], &d.preview) || !cur_at_end(&c) || !utf8_is_valid(d.preview))
 		return ST_SYNTAX;
-	if (((d.flags & MIME_DIGEST_HAS_MESSAGE_ID) != 0 && d.thread_keys_n == 0) || d.envelope.n == 0 ||
-	    d.bodystructure.n == 0)
+	if (((d.flags & MIME_DIGEST_HAS_MESSAGE_ID) != 0 && d.thread_keys_n == 0) ||
+	    d.envelope.n == 0 || d.bodystructure.n == 0)
 		return ST_SYNTAX;
 	*out = d;
 	return ST_OK;

@@ -83,7 +83,8 @@ check_imap(struct str s)
 			cur_skip(&c, n);
 		} else if (ch == '"') {
 			while (cur_peek(&c) != '"') {
-				CHECK(cur_left(&c) > 1 && *c.p != '\r' && *c.p != '\n' && *c.p != '\0');
+				CHECK(cur_left(&c) > 1 && *c.p != '\r' && *c.p != '\n' &&
+				      *c.p != '\0');
 				cur_skip(&c, *c.p == '\\' ? 2 : 1);
 			}
 			cur_skip(&c, 1);
@@ -119,7 +120,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mime_digest_preload();
 	(void)!mime_digest_read(in, &d);
 	/* The first byte chooses an arena that may be too small. */
-	arena_init(&a, size > 0 && data[0] < 16 ? (size_t)data[0] * 256 + 16 : MIME_DIGEST_ARENA_BYTES);
+	arena_init(
+	    &a, size > 0 && data[0] < 16 ? (size_t)data[0] * 256 + 16 : MIME_DIGEST_ARENA_BYTES);
 	(void)!mime_parse(in, &a, NULL, &m);
 	for (const struct mime_part *p = m.root; p != NULL; p = mime_part_next(p, m.root)) {
 		struct buf text;

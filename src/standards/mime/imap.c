@@ -32,13 +32,15 @@ literal_put(struct buf *out, struct str s)
 	buf_commit(out, n);
 }
 
-/* RFC 9051 9: string = quoted / literal; 8-bit goes into a literal, because IMAP4rev1 has no other place for it. */
+/* RFC 9051 9: string = quoted / literal; 8-bit goes into a literal, because IMAP4rev1 has no other
+ * place for it. */
 static void
 string_put(struct buf *out, struct str s)
 {
 	char *start, *w;
 
-	/* Every byte may need a backslash, and two quotes. So the last bytes before the maximum may stay unused. */
+	/* Every byte may need a backslash, and two quotes. So the last bytes before the maximum may
+	 * stay unused. */
 	w = start = buf_reserve(out, s.n * 2 + 2);
 	if (w == NULL)
 		return;
@@ -103,8 +105,16 @@ enum envelope_field {
 };
 
 static const struct str envelope_names[ENV_FIELDS] = {
-    STR_INIT("date"), STR_INIT("subject"), STR_INIT("from"), STR_INIT("sender"), STR_INIT("reply-to"), STR_INIT("to"),
-    STR_INIT("cc"), STR_INIT("bcc"), STR_INIT("in-reply-to"), STR_INIT("message-id"),
+    STR_INIT("date"),
+    STR_INIT("subject"),
+    STR_INIT("from"),
+    STR_INIT("sender"),
+    STR_INIT("reply-to"),
+    STR_INIT("to"),
+    STR_INIT("cc"),
+    STR_INIT("bcc"),
+    STR_INIT("in-reply-to"),
+    STR_INIT("message-id"),
 };
 
 /* The first field of each name; p is NULL where there is none. */
@@ -118,7 +128,8 @@ envelope_fields_find(struct str header, struct str found[ENV_FIELDS])
 		if (h.name.n < 2 || h.name.n > sizeof("in-reply-to") - 1)
 			continue;
 		for (size_t i = 0; i < ENV_FIELDS; i++) {
-			if (h.name.n != envelope_names[i].n || char_lower(h.name.p[0]) != envelope_names[i].p[0])
+			if (h.name.n != envelope_names[i].n ||
+			    char_lower(h.name.p[0]) != envelope_names[i].p[0])
 				continue;
 			if (found[i].p == NULL && str_eq_ci(h.name, envelope_names[i])) {
 				found[i] = str_trim(h.value);
@@ -129,21 +140,21 @@ envelope_fields_find(struct str header, struct str found[ENV_FIELDS])
 }
 
 static void
-address_put(struct buf *out, const struct mime_address *ad)
+address_put(struct buf *out, const struct mime_address *ad, size_t string_max)
 {
 	(void)buf_put_c(out, '(');
 	switch (ad->kind) {
 	case MIME_MAILBOX:
-		nstring_put(out, ad->name_raw);
+		nstring_put(out, str_take(ad->name_raw, string_max));
 		(void)buf_put(out, STR(" NIL "));
-		string_put(out, ad->local);
+		string_put_cut(out, ad->local, string_max);
 		(void)buf_put_c(out, ' ');
 		/* Not NIL when it is missing: that would mean a group. */
-		string_put(out, ad->domain);
+		string_put_cut(out, ad->domain, string_max);
 		break;
 	case MIME_GROUP_START:
 		(void)buf_put(out, STR("NIL NIL "));
-		string_put(out, ad->name_raw);
+		string_put_cut(out, ad->name_raw, string_max);
 		(void)buf_put(out, STR(" NIL"));
 		break;
 	case MIME_GROUP_END:
@@ -155,7 +166,8 @@ address_put(struct buf *out, const struct mime_address *ad)
 
 /* False (and nothing put) when the field holds no address. */
 static bool
-addresses_put(struct buf *out, struct arena *a, struct str value, size_t bytes_max)
+addresses_put(
+    struct buf *out, struct arena *a, struct str value, size_t string_max, size_t bytes_max)
 {
 	struct mime_address *list;
 	size_t start = out->n;
@@ -168,7 +180,7 @@ addresses_put(struct buf *out, struct arena *a, struct str value, size_t bytes_m
 	for (const struct mime_address *ad = list; ad != NULL; ad = ad->next) {
 		size_t before = out->n;
 
-		address_put(out, ad);
+		address_put(out, ad, string_max);
 		if (out->n - start > bytes_max) {
 			out->n = before;
 			break;
@@ -207,13 +219,15 @@ mime_imap_envelope(struct str header, struct arena *a, enum mime_imap_cut cut, s
 		start = out->n;
 		if (envelope_is_string(i) && found[i].p != NULL) {
 			field_put(out, a, found[i], string_max);
-		} else if (!envelope_is_string(i) && addresses_put(out, a, found[i], list_max)) {
+		} else if (!envelope_is_string(i) &&
+			   addresses_put(out, a, found[i], string_max, list_max)) {
 			if (i == ENV_FROM) {
 				from_at = start;
 				from_n = out->n - start;
 			}
 		} else if ((i == ENV_SENDER || i == ENV_REPLY_TO) && from_n > 0) {
-			/* RFC 9051 7.5.2: they default to From. Reserve before reading: out may move. */
+			/* RFC 9051 7.5.2: they default to From. Reserve before reading: out may
+			 * move. */
 			char *w = buf_reserve(out, from_n);
 
 			if (w == NULL)
@@ -258,13 +272,15 @@ is_param_kept(const struct mime_param *p, enum mime_imap_cut cut)
 	if (cut == MIME_IMAP_WHOLE)
 		return true;
 	return !p->is_extended &&
-	    (str_eq_ci(p->name, STR("charset")) || str_eq_ci(p->name, STR("name")) || str_eq_ci(p->name, STR("filename")));
+	       (str_eq_ci(p->name, STR("charset")) || str_eq_ci(p->name, STR("name")) ||
+		   str_eq_ci(p->name, STR("filename")));
 }
 
 static void
 params_put(struct buf *out, struct mime_params params, enum mime_imap_cut cut)
 {
-	size_t value_max = cut == MIME_IMAP_SHORT ? MIME_STRUCTURE_SHORT_STRING_BYTES : STRING_WHOLE;
+	size_t value_max =
+	    cut == MIME_IMAP_SHORT ? MIME_STRUCTURE_SHORT_STRING_BYTES : STRING_WHOLE;
 	bool has_any = false;
 
 	for (size_t i = 0; i < params.n; i++) {
@@ -277,7 +293,8 @@ params_put(struct buf *out, struct mime_params params, enum mime_imap_cut cut)
 		if (p->is_extended) {
 			(void)buf_put_c(out, '"');
 			for (size_t k = 0; k < p->name.n; k++)
-				if (char_is_alnum(p->name.p[k]) || p->name.p[k] == '-' || p->name.p[k] == '_')
+				if (char_is_alnum(p->name.p[k]) || p->name.p[k] == '-' ||
+				    p->name.p[k] == '_')
 					(void)buf_put_c(out, p->name.p[k]);
 			(void)buf_put(out, STR("*\" "));
 			extended_value_put(out, p);
@@ -298,7 +315,8 @@ disposition_put(struct buf *out, const struct mime_part *part, enum mime_imap_cu
 		return;
 	}
 	(void)buf_put_c(out, '(');
-	string_put_cut(out, part->disposition, cut == MIME_IMAP_SHORT ? MIME_STRUCTURE_SHORT_STRING_BYTES : STRING_WHOLE);
+	string_put_cut(out, part->disposition,
+	    cut == MIME_IMAP_SHORT ? MIME_STRUCTURE_SHORT_STRING_BYTES : STRING_WHOLE);
 	(void)buf_put_c(out, ' ');
 	params_put(out, part->disposition_params, cut);
 	(void)buf_put_c(out, ')');
@@ -340,7 +358,8 @@ unfolded_nstring_put(struct buf *out, struct arena *a, struct str value, enum mi
 
 /* Disposition, language, location: what the extension data of both forms ends with. */
 static void
-extension_put(struct buf *out, struct arena *a, const struct mime_part *part, enum mime_imap_cut cut)
+extension_put(
+    struct buf *out, struct arena *a, const struct mime_part *part, enum mime_imap_cut cut)
 {
 	(void)buf_put_c(out, ' ');
 	disposition_put(out, part, cut);
@@ -351,7 +370,8 @@ extension_put(struct buf *out, struct arena *a, const struct mime_part *part, en
 }
 
 static void
-multipart_put(const struct mime_part *part, struct arena *a, bool is_extended, enum mime_imap_cut cut, struct buf *out)
+multipart_put(const struct mime_part *part, struct arena *a, bool is_extended,
+    enum mime_imap_cut cut, struct buf *out)
 {
 	(void)buf_put_c(out, '(');
 	for (const struct mime_part *c = part->first_child; c != NULL; c = c->next)
@@ -366,13 +386,14 @@ multipart_put(const struct mime_part *part, struct arena *a, bool is_extended, e
 	(void)buf_put_c(out, ')');
 }
 
-/* A multipart or message that was not walked must not look like one: its form would want what we do not have. */
+/* A multipart or message that was not walked must not look like one: its form would want what we do
+ * not have. */
 static bool
 is_opaque(const struct mime_part *part)
 {
-	return part->kind == MIME_LEAF &&
-	    (mime_part_is(part, STR("multipart"), STR_NULL) || mime_part_is(part, STR("message"), STR("rfc822")) ||
-	        mime_part_is(part, STR("message"), STR("global")));
+	return part->kind == MIME_LEAF && (mime_part_is(part, STR("multipart"), STR_NULL) ||
+					      mime_part_is(part, STR("message"), STR("rfc822")) ||
+					      mime_part_is(part, STR("message"), STR("global")));
 }
 
 static void
@@ -402,7 +423,8 @@ basic_put(const struct mime_part *part, struct arena *a, enum mime_imap_cut cut,
 }
 
 void
-mime_imap_structure(const struct mime_part *part, struct arena *a, bool is_extended, enum mime_imap_cut cut, struct buf *out)
+mime_imap_structure(const struct mime_part *part, struct arena *a, bool is_extended,
+    enum mime_imap_cut cut, struct buf *out)
 {
 	if (out->full)
 		return;

@@ -10,7 +10,7 @@ struct segment {
 	struct str name;
 	struct str value;
 	int section;
-	bool is_extended;	/* percent-encoded */
+	bool is_extended; /* percent-encoded */
 	bool is_used;
 };
 
@@ -63,8 +63,8 @@ is_value_end(const struct cur *c)
 }
 
 /*
- * An unquoted value. RFC 2045 wants a token; "name=my file (1).pdf" is common. So a token with only comments after it is
- * the token, and anything else is all up to the semicolon.
+ * An unquoted value. RFC 2045 wants a token; "name=my file (1).pdf" is common. So a token with only
+ * comments after it is the token, and anything else is all up to the semicolon.
  */
 static struct str
 bare_value_take(struct cur *c)
@@ -83,7 +83,8 @@ bare_value_take(struct cur *c)
 	return str_trim(str_of(start, (size_t)(c->p - start)));
 }
 
-/* Takes one parameter up to the next semicolon. False when there is none in it; *st_out says whether the arena was full. */
+/* Takes one parameter up to the next semicolon. False when there is none in it; *st_out says
+ * whether the arena was full. */
 static bool
 segment_take(struct cur *c, struct arena *a, struct segment *s, enum status *st_out)
 {
@@ -138,7 +139,8 @@ charset_take(struct str value, struct str *charset_out, struct str *language_out
 	struct str rest, text;
 
 	*charset_out = *language_out = STR_NULL;
-	if (!str_split(value, '\'', charset_out, &rest) || !str_split(rest, '\'', language_out, &text)) {
+	if (!str_split(value, '\'', charset_out, &rest) ||
+	    !str_split(rest, '\'', language_out, &text)) {
 		*charset_out = *language_out = STR_NULL;
 		return value;
 	}
@@ -156,7 +158,8 @@ section_find(struct segment *v, size_t n, struct str name, int section)
 
 /* Joins the sections from first (section 0 or none) on (RFC 2231 3), then undoes the charset. */
 static enum status
-extended_join(struct segment *v, size_t n, struct segment *first, struct arena *a, struct mime_param *out)
+extended_join(
+    struct segment *v, size_t n, struct segment *first, struct arena *a, struct mime_param *out)
 {
 	struct str charset = STR_NULL, text = first->value;
 	struct segment *s = first;
@@ -169,7 +172,8 @@ extended_join(struct segment *v, size_t n, struct segment *first, struct arena *
 		text = charset_take(first->value, &charset, &out->language);
 		out->is_extended = true;
 	}
-	for (int i = first->section; s != NULL; s = i < 0 ? NULL : section_find(v, n, first->name, ++i)) {
+	for (int i = first->section; s != NULL;
+	     s = i < 0 ? NULL : section_find(v, n, first->name, ++i)) {
 		s->is_used = true;
 		if (s != first)
 			text = s->value;
@@ -190,7 +194,8 @@ extended_join(struct segment *v, size_t n, struct segment *first, struct arena *
 }
 
 static enum status
-param_make(struct segment *v, size_t n, struct segment *first, struct arena *a, struct mime_param *out)
+param_make(
+    struct segment *v, size_t n, struct segment *first, struct arena *a, struct mime_param *out)
 {
 	*out = (struct mime_param){.name = first->name};
 	first->is_used = true;
@@ -202,7 +207,8 @@ param_make(struct segment *v, size_t n, struct segment *first, struct arena *a, 
 	} else {
 		out->raw = first->value;
 	}
-	/* RFC 2047 5 (3) forbids encoded words here; half of the world's file names come in them. */
+	/* RFC 2047 5 (3) forbids encoded words here; half of the world's file names come in them.
+	 */
 	return mime_text_decode_arena(out->raw, a, MIME_PARAM_BYTES_MAX, &out->value);
 }
 
@@ -231,7 +237,8 @@ segments_take(struct cur *c, struct arena *a, struct segment *v, size_t max, uin
 }
 
 void
-mime_params_take(struct cur *c, struct arena *a, size_t params_max, struct mime_params *out, uint32_t *defects)
+mime_params_take(
+    struct cur *c, struct arena *a, size_t params_max, struct mime_params *out, uint32_t *defects)
 {
 	struct segment v[MIME_PARAMS_MAX];
 	size_t n = segments_take(c, a, v, size_min(params_max, MIME_PARAMS_MAX), defects);

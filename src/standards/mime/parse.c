@@ -1,6 +1,7 @@
 /*
- * The tree, in one pass over the message. Lines go by once; a line that starts with "--" is compared with the boundaries
- * that are open. Whoever hits a boundary stores it in the parser and returns; each level then looks whether it is its own.
+ * The tree, in one pass over the message. Lines go by once; a line that starts with "--" is
+ * compared with the boundaries that are open. Whoever hits a boundary stores it in the parser and
+ * returns; each level then looks whether it is its own.
  */
 #include "base/num.h"
 #include "standards/mime/mime_internal.h"
@@ -21,16 +22,17 @@ struct boundary {
 
 struct parser {
 	const char *p, *end;
-	size_t lines;			/* line ends before p */
+	size_t lines; /* line ends before p */
 	struct arena *a;
 	struct mime_limits limits;
 	struct mime_message *message;
-	const struct boundary *boundary;	/* the innermost open one */
+	const struct boundary *boundary; /* the innermost open one */
 	/* Why the last scan stopped: NULL for the end of the message. */
 	const struct boundary *hit;
 	bool hit_is_close;
-	const char *hit_start;		/* of the boundary's line */
-	size_t hit_lines;		/* line ends before hit_start */
+	const char *hit_start; /* of the boundary's line */
+	size_t hit_lines;      /* line ends before hit_start */
+	size_t end_lines;      /* line ends before the end of the part parsed last */
 };
 
 static struct mime_part *
@@ -60,8 +62,8 @@ boundary_of_line(const struct parser *ps, struct str line, bool *is_close_out)
 		line.n--;
 	s = str_from(line, 2);
 	/*
-	 * Innermost first, so that a generator that uses one boundary on two levels gets the tree it meant. The whole
-	 * line must match: a boundary may be the beginning of another.
+	 * Innermost first, so that a generator that uses one boundary on two levels gets the tree
+	 * it meant. The whole line must match: a boundary may be the beginning of another.
 	 */
 	for (const struct boundary *b = ps->boundary; b != NULL; b = b->outer) {
 		bool is_close = s.n == b->value.n + 2;
@@ -98,7 +100,8 @@ boundary_take(struct parser *ps)
 	if (ps->boundary == NULL || ps->end - ps->p < 3 || ps->p[0] != '-' || ps->p[1] != '-')
 		return false;
 	nl = memchr(ps->p, '\n', (size_t)(ps->end - ps->p));
-	b = boundary_of_line(ps, str_of(ps->p, (size_t)((nl != NULL ? nl : ps->end) - ps->p)), &is_close);
+	b = boundary_of_line(
+	    ps, str_of(ps->p, (size_t)((nl != NULL ? nl : ps->end) - ps->p)), &is_close);
 	if (b == NULL)
 		return false;
 	ps->hit = b;
@@ -110,7 +113,8 @@ boundary_take(struct parser *ps)
 	return true;
 }
 
-/* Eight bytes at a time: a zero byte in x marks an LF. Exact for each byte, so no carry between bytes may count. */
+/* Eight bytes at a time: a zero byte in x marks an LF. Exact for each byte, so no carry between
+ * bytes may count. */
 static size_t
 line_ends_count(const char *p, const char *end)
 {
@@ -141,7 +145,8 @@ boundary_scan(struct parser *ps)
 		return;
 	}
 	while (!boundary_take(ps)) {
-		const char *nl = ps->p < ps->end ? memchr(ps->p, '\n', (size_t)(ps->end - ps->p)) : NULL;
+		const char *nl =
+		    ps->p < ps->end ? memchr(ps->p, '\n', (size_t)(ps->end - ps->p)) : NULL;
 
 		if (nl == NULL) {
 			hit_end(ps);
@@ -213,7 +218,8 @@ disposition_take(struct parser *ps, struct mime_part *part, struct str value)
 		return;
 	}
 	part->disposition = word;
-	mime_params_take(&c, ps->a, ps->limits.params_max, &part->disposition_params, &part->defects);
+	mime_params_take(
+	    &c, ps->a, ps->limits.params_max, &part->disposition_params, &part->defects);
 }
 
 static void
@@ -329,14 +335,17 @@ field_take(struct parser *ps, struct mime_part *part, const struct mime_header *
 static bool
 blank_line_take(struct parser *ps)
 {
-	size_t n = ps->p[0] == '\n' ? 1 : ps->end - ps->p >= 2 && ps->p[0] == '\r' && ps->p[1] == '\n' ? 2 : 0;
+	size_t n = ps->p[0] == '\n'						  ? 1
+		   : ps->end - ps->p >= 2 && ps->p[0] == '\r' && ps->p[1] == '\n' ? 2
+										  : 0;
 
 	ps->p += n;
 	ps->lines += n > 0;
 	return n > 0;
 }
 
-/* The header with its blank line. True when it ended at a boundary or at the end (then the part has no body). */
+/* The header with its blank line. True when it ended at a boundary or at the end (then the part has
+ * no body). */
 static bool
 header_take(struct parser *ps, struct mime_part *part)
 {
@@ -381,7 +390,8 @@ header_take(struct parser *ps, struct mime_part *part)
 static void
 default_type_set(struct mime_part *part)
 {
-	bool in_digest = part->parent != NULL && mime_part_is(part->parent, STR("multipart"), STR("digest"));
+	bool in_digest =
+	    part->parent != NULL && mime_part_is(part->parent, STR("multipart"), STR("digest"));
 
 	if (part->has_type)
 		return;
@@ -406,25 +416,32 @@ leaf_make(struct mime_part *part, uint32_t defect)
 	part->defects |= defect;
 }
 
-/* Where the part's body ends after a scan: the line end before a boundary is the boundary's (RFC 2046 5.1.1). */
+/*
+ * Where the part's body ends after a scan: the line end before a boundary is the boundary's (RFC
+ * 2046 5.1.1). But a last child without a body keeps its header whole, and then the line end is
+ * its: no part reaches out of the one around it.
+ */
 static void
-body_end(const struct parser *ps, struct mime_part *part, const char *start, size_t lines_before)
+body_end(struct parser *ps, struct mime_part *part, const char *start, size_t lines_before,
+    const struct mime_part *last)
 {
-	const char *end = ps->hit_start;
+	const char *end = ps->hit_start,
+		   *child_end = last != NULL ? last->body.p + last->body.n : start;
 	size_t lines = ps->hit_lines;
 
-	if (end < start) {
-		end = start;
-		lines = lines_before;
-	}
 	if (ps->hit != NULL && end > start && end[-1] == '\n') {
 		end--;
 		lines--;
 		if (end > start && end[-1] == '\r')
 			end--;
 	}
+	if (end < child_end) {
+		end = child_end;
+		lines = ps->end_lines;
+	}
 	part->body = str_of(start, (size_t)(end - start));
 	part->body_lines = lines - lines_before;
+	ps->end_lines = lines;
 }
 
 /* Room for one more part? Flags the parent when not. */
@@ -464,7 +481,8 @@ boundary_value(const struct mime_part *part, struct str *out)
 	return out->n > 0 && out->n <= MIME_BOUNDARY_BYTES_MAX;
 }
 
-static void
+/* Returns the last child, NULL when there is none. */
+static const struct mime_part *
 multipart_parse(struct parser *ps, struct mime_part *part, struct boundary *mine)
 {
 	struct mime_part *last = NULL, *child;
@@ -486,7 +504,7 @@ multipart_parse(struct parser *ps, struct mime_part *part, struct boundary *mine
 	}
 	ps->boundary = mine->outer;
 	if (ps->hit == mine)
-		boundary_scan(ps);	/* the epilogue */
+		boundary_scan(ps); /* the epilogue */
 	else
 		part->defects |= MIME_DEFECT_NO_CLOSE;
 	if (last == NULL && part->kind == MIME_MULTIPART) {
@@ -495,6 +513,7 @@ multipart_parse(struct parser *ps, struct mime_part *part, struct boundary *mine
 		if ((part->defects & MIME_LIMIT_ANY) == 0)
 			leaf_make(part, MIME_DEFECT_BOUNDARY_UNSEEN);
 	}
+	return last;
 }
 
 /* An encoded message cannot be walked in place; RFC 2046 5.2.1 forbids encoding message/rfc822. */
@@ -510,7 +529,7 @@ kind_set(struct parser *ps, struct mime_part *part, struct str *boundary_out)
 	bool is_multipart = str_eq_ci(part->type, STR("multipart"));
 	/* RFC 2046 5.2.1, RFC 6532 3.7 */
 	bool is_message = mime_part_is(part, STR("message"), STR("rfc822")) ||
-	    mime_part_is(part, STR("message"), STR("global"));
+			  mime_part_is(part, STR("message"), STR("global"));
 
 	part->kind = MIME_LEAF;
 	if (!is_multipart && !is_message)
@@ -521,7 +540,8 @@ kind_set(struct parser *ps, struct mime_part *part, struct str *boundary_out)
 	}
 	if (!is_identity(part->encoding)) {
 		part->defects |= MIME_DEFECT_ENCODING;
-		/* On a multipart it means nothing (RFC 2045 6.4); bodies of its parts are what they say. */
+		/* On a multipart it means nothing (RFC 2045 6.4); bodies of its parts are what they
+		 * say. */
 		if (is_message)
 			return;
 	}
@@ -532,11 +552,13 @@ kind_set(struct parser *ps, struct mime_part *part, struct str *boundary_out)
 	part->kind = is_multipart ? MIME_MULTIPART : MIME_MESSAGE;
 }
 
-/* A part from its header on, up to what ends it (left in ps->hit). Recursion is limits.depth_max deep. */
+/* A part from its header on, up to what ends it (left in ps->hit). Recursion is limits.depth_max
+ * deep. */
 static void
 part_parse(struct parser *ps, struct mime_part *part)
 {
 	struct boundary mine = {0};
+	const struct mime_part *last = NULL;
 	struct mime_part *child;
 	bool is_over = header_take(ps, part);
 	const char *start = is_over ? ps->hit_start : ps->p;
@@ -544,19 +566,18 @@ part_parse(struct parser *ps, struct mime_part *part)
 
 	default_type_set(part);
 	kind_set(ps, part, &mine.value);
-	if (part->kind == MIME_MULTIPART && !is_over) {
-		multipart_parse(ps, part, &mine);
-	} else if (part->kind == MIME_MESSAGE && !is_over && (child = child_new(ps, part, NULL)) != NULL) {
+	if (is_over) {
+		part->kind = MIME_LEAF;
+	} else if (part->kind == MIME_MULTIPART) {
+		last = multipart_parse(ps, part, &mine);
+	} else if (part->kind == MIME_MESSAGE && (child = child_new(ps, part, NULL)) != NULL) {
 		part_parse(ps, child);
+		last = child;
 	} else {
 		part->kind = MIME_LEAF;
-		if (!is_over)
-			boundary_scan(ps);
+		boundary_scan(ps);
 	}
-	if (is_over)
-		part->body = str_of(start, 0);
-	else
-		body_end(ps, part, start, lines);
+	body_end(ps, part, start, lines, last);
 	ps->message->defects |= part->defects;
 }
 
@@ -574,7 +595,8 @@ limits_clamp(const struct mime_limits *l)
 }
 
 enum status
-mime_parse(struct str message, struct arena *a, const struct mime_limits *l, struct mime_message *out)
+mime_parse(
+    struct str message, struct arena *a, const struct mime_limits *l, struct mime_message *out)
 {
 	struct parser ps = {.a = a, .limits = limits_clamp(l), .message = out};
 

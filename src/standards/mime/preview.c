@@ -3,29 +3,32 @@
 #include "base/utf8.h"
 #include "standards/mime/mime_internal.h"
 
-enum { ENTITY_BYTES_MAX = 10 };	/* "&" to ";": the longest name in the table, or a number */
+enum { ENTITY_BYTES_MAX = 10 }; /* "&" to ";": the longest name in the table, or a number */
 
 /* Takes code points, folds white space, stops at the size of a preview. */
 struct sink {
-	char text[MIME_PREVIEW_BYTES_MAX + 4];
+	char text[MIME_PREVIEW_BYTES_MAX];
 	size_t n;
-	bool has_gap;	/* white space since the last character */
+	bool has_gap; /* white space since the last character */
 	bool is_full;
 };
 
 static bool
 is_blank(uint32_t cp)
 {
-	return cp <= 0x20 || (cp >= 0x7f && cp <= 0xa0) || (cp >= 0x2000 && cp <= 0x200a) || cp == 0x2028 || cp == 0x2029 ||
-	    cp == 0x202f || cp == 0x205f || cp == 0x3000 || cp == 0x1680;
+	return cp <= 0x20 || (cp >= 0x7f && cp <= 0xa0) || (cp >= 0x2000 && cp <= 0x200a) ||
+	       cp == 0x2028 || cp == 0x2029 || cp == 0x202f || cp == 0x205f || cp == 0x3000 ||
+	       cp == 0x1680;
 }
 
-/* Never shown: soft hyphens, marks that newsletters pad with, and the bidi controls that could turn a line around. */
+/* Never shown: soft hyphens, marks that newsletters pad with, and the bidi controls that could turn
+ * a line around. */
 static bool
 is_invisible(uint32_t cp)
 {
-	return cp == 0xad || cp == 0x34f || cp == 0x180e || cp == 0x200b || cp == 0xfeff || cp == 0x200e || cp == 0x200f ||
-	    (cp >= 0x202a && cp <= 0x202e) || (cp >= 0x2060 && cp <= 0x206f);
+	return cp == 0xad || cp == 0x34f || cp == 0x180e || cp == 0x200b || cp == 0xfeff ||
+	       cp == 0x200e || cp == 0x200f || (cp >= 0x202a && cp <= 0x202e) ||
+	       (cp >= 0x2060 && cp <= 0x206f);
 }
 
 static bool
@@ -37,8 +40,8 @@ is_joiner(uint32_t cp)
 static void
 sink_put(struct sink *s, uint32_t cp)
 {
-	char bytes[8];
-	/* Room for a space and one character; no heap: the bytes are handed over by hand. */
+	char bytes[5];
+	/* A space and one character, put together without the heap. */
 	struct buf one = {.p = bytes, .cap = sizeof(bytes), .max = sizeof(bytes)};
 
 	if (is_blank(cp)) {
@@ -47,12 +50,13 @@ sink_put(struct sink *s, uint32_t cp)
 	}
 	if (is_invisible(cp) || (is_joiner(cp) && (s->has_gap || s->n == 0)))
 		return;
+	if (cp < 0x80 && !s->has_gap && s->n < MIME_PREVIEW_BYTES_MAX) {
+		s->text[s->n++] = (char)cp;
+		return;
+	}
 	if (s->has_gap)
 		(void)buf_put_c(&one, ' ');
-	if (cp < 0x80)
-		(void)buf_put_c(&one, (char)cp);
-	else
-		(void)utf8_put(&one, cp);
+	(void)utf8_put(&one, cp);
 	if (s->n + one.n > MIME_PREVIEW_BYTES_MAX) {
 		s->is_full = true;
 		return;
@@ -78,18 +82,55 @@ static const struct {
 	struct str name;
 	uint16_t cp;
 } entities[] = {
-    {STR_INIT("amp"), '&'}, {STR_INIT("lt"), '<'}, {STR_INIT("gt"), '>'}, {STR_INIT("quot"), '"'}, {STR_INIT("apos"), '\''},
-    {STR_INIT("nbsp"), 0xa0}, {STR_INIT("shy"), 0xad}, {STR_INIT("zwnj"), 0x200c}, {STR_INIT("zwj"), 0x200d},
-    {STR_INIT("copy"), 0xa9}, {STR_INIT("reg"), 0xae}, {STR_INIT("trade"), 0x2122}, {STR_INIT("euro"), 0x20ac},
-    {STR_INIT("pound"), 0xa3}, {STR_INIT("hellip"), 0x2026}, {STR_INIT("ndash"), 0x2013}, {STR_INIT("mdash"), 0x2014},
-    {STR_INIT("lsquo"), 0x2018}, {STR_INIT("rsquo"), 0x2019}, {STR_INIT("ldquo"), 0x201c}, {STR_INIT("rdquo"), 0x201d},
-    {STR_INIT("bdquo"), 0x201e}, {STR_INIT("laquo"), 0xab}, {STR_INIT("raquo"), 0xbb}, {STR_INIT("bull"), 0x2022},
-    {STR_INIT("middot"), 0xb7}, {STR_INIT("deg"), 0xb0}, {STR_INIT("auml"), 0xe4}, {STR_INIT("ouml"), 0xf6},
-    {STR_INIT("uuml"), 0xfc}, {STR_INIT("Auml"), 0xc4}, {STR_INIT("Ouml"), 0xd6}, {STR_INIT("Uuml"), 0xdc},
-    {STR_INIT("szlig"), 0xdf}, {STR_INIT("eacute"), 0xe9}, {STR_INIT("egrave"), 0xe8}, {STR_INIT("ecirc"), 0xea},
-    {STR_INIT("agrave"), 0xe0}, {STR_INIT("aacute"), 0xe1}, {STR_INIT("acirc"), 0xe2}, {STR_INIT("ccedil"), 0xe7},
-    {STR_INIT("ntilde"), 0xf1}, {STR_INIT("oacute"), 0xf3}, {STR_INIT("iacute"), 0xed}, {STR_INIT("uacute"), 0xfa},
-    {STR_INIT("ocirc"), 0xf4}, {STR_INIT("oslash"), 0xf8}, {STR_INIT("aring"), 0xe5}, {STR_INIT("aelig"), 0xe6},
+    {STR_INIT("amp"), '&'},
+    {STR_INIT("lt"), '<'},
+    {STR_INIT("gt"), '>'},
+    {STR_INIT("quot"), '"'},
+    {STR_INIT("apos"), '\''},
+    {STR_INIT("nbsp"), 0xa0},
+    {STR_INIT("shy"), 0xad},
+    {STR_INIT("zwnj"), 0x200c},
+    {STR_INIT("zwj"), 0x200d},
+    {STR_INIT("copy"), 0xa9},
+    {STR_INIT("reg"), 0xae},
+    {STR_INIT("trade"), 0x2122},
+    {STR_INIT("euro"), 0x20ac},
+    {STR_INIT("pound"), 0xa3},
+    {STR_INIT("hellip"), 0x2026},
+    {STR_INIT("ndash"), 0x2013},
+    {STR_INIT("mdash"), 0x2014},
+    {STR_INIT("lsquo"), 0x2018},
+    {STR_INIT("rsquo"), 0x2019},
+    {STR_INIT("ldquo"), 0x201c},
+    {STR_INIT("rdquo"), 0x201d},
+    {STR_INIT("bdquo"), 0x201e},
+    {STR_INIT("laquo"), 0xab},
+    {STR_INIT("raquo"), 0xbb},
+    {STR_INIT("bull"), 0x2022},
+    {STR_INIT("middot"), 0xb7},
+    {STR_INIT("deg"), 0xb0},
+    {STR_INIT("auml"), 0xe4},
+    {STR_INIT("ouml"), 0xf6},
+    {STR_INIT("uuml"), 0xfc},
+    {STR_INIT("Auml"), 0xc4},
+    {STR_INIT("Ouml"), 0xd6},
+    {STR_INIT("Uuml"), 0xdc},
+    {STR_INIT("szlig"), 0xdf},
+    {STR_INIT("eacute"), 0xe9},
+    {STR_INIT("egrave"), 0xe8},
+    {STR_INIT("ecirc"), 0xea},
+    {STR_INIT("agrave"), 0xe0},
+    {STR_INIT("aacute"), 0xe1},
+    {STR_INIT("acirc"), 0xe2},
+    {STR_INIT("ccedil"), 0xe7},
+    {STR_INIT("ntilde"), 0xf1},
+    {STR_INIT("oacute"), 0xf3},
+    {STR_INIT("iacute"), 0xed},
+    {STR_INIT("uacute"), 0xfa},
+    {STR_INIT("ocirc"), 0xf4},
+    {STR_INIT("oslash"), 0xf8},
+    {STR_INIT("aring"), 0xe5},
+    {STR_INIT("aelig"), 0xe6},
 };
 
 static bool
@@ -104,7 +145,7 @@ entity_number(struct str digits, uint32_t *cp_out)
 
 		if (d < 0 || (uint32_t)d >= base)
 			return false;
-		v = v * base + (uint32_t)d;	/* at most 7 digits: no overflow */
+		v = v * base + (uint32_t)d; /* at most 7 digits: no overflow */
 	}
 	if (digits.n == 0 || v > 0x10ffff || (v >= 0xd800 && v <= 0xdfff))
 		return false;
@@ -149,13 +190,33 @@ is_in(struct str name, const struct str *list, size_t n)
 
 /* Elements whose text is not shown. */
 static const struct str hidden_elements[] = {
-    STR_INIT("style"), STR_INIT("script"), STR_INIT("title"), STR_INIT("noscript"), STR_INIT("template"),
+    STR_INIT("style"),
+    STR_INIT("script"),
+    STR_INIT("title"),
+    STR_INIT("noscript"),
+    STR_INIT("template"),
 };
 /* Elements inside a line; all others part words. */
 static const struct str inline_elements[] = {
-    STR_INIT("a"), STR_INIT("b"), STR_INIT("i"), STR_INIT("u"), STR_INIT("em"), STR_INIT("strong"), STR_INIT("span"),
-    STR_INIT("font"), STR_INIT("small"), STR_INIT("big"), STR_INIT("sub"), STR_INIT("sup"), STR_INIT("code"), STR_INIT("s"),
-    STR_INIT("tt"), STR_INIT("abbr"), STR_INIT("mark"), STR_INIT("wbr"), STR_INIT("o:p"),
+    STR_INIT("a"),
+    STR_INIT("b"),
+    STR_INIT("i"),
+    STR_INIT("u"),
+    STR_INIT("em"),
+    STR_INIT("strong"),
+    STR_INIT("span"),
+    STR_INIT("font"),
+    STR_INIT("small"),
+    STR_INIT("big"),
+    STR_INIT("sub"),
+    STR_INIT("sup"),
+    STR_INIT("code"),
+    STR_INIT("s"),
+    STR_INIT("tt"),
+    STR_INIT("abbr"),
+    STR_INIT("mark"),
+    STR_INIT("wbr"),
+    STR_INIT("o:p"),
 };
 
 /* To behind the end tag of a hidden element, or to the end. */
@@ -241,8 +302,10 @@ html_sink(struct str text, struct sink *s)
 static bool
 is_readable(const struct mime_part *p)
 {
-	return p->kind == MIME_LEAF && !str_eq_ci(p->disposition, STR("attachment")) && p->body.n > 0 &&
-	    (mime_part_is(p, STR("text"), STR("plain")) || mime_part_is(p, STR("text"), STR("html")));
+	return p->kind == MIME_LEAF && !str_eq_ci(p->disposition, STR("attachment")) &&
+	       p->body.n > 0 &&
+	       (mime_part_is(p, STR("text"), STR("plain")) ||
+		   mime_part_is(p, STR("text"), STR("html")));
 }
 
 static void
@@ -250,7 +313,8 @@ part_sink(const struct mime_part *part, size_t read_bytes, struct sink *s)
 {
 	struct buf text;
 
-	/* Room for every byte turning into three of UTF-8; if not even so, the beginning will do. */
+	/* Room for every byte turning into three of UTF-8; if not even so, the beginning will do.
+	 */
 	buf_init(&text, MIME_PREVIEW_READ_MORE_BYTES * 3);
 	(void)!mime_text_body_decode(part, str_take(part->body, read_bytes), &text);
 	*s = (struct sink){0};

@@ -23,7 +23,8 @@ parsed(struct str message)
 static void
 header_fields(void)
 {
-	struct str header = STR("A: 1\r\nnot a field\r\nB : two\r\n lines\r\n\t \r\nC:\nbad name: x\r\nD: last\r\n\r\nE: body\r\n");
+	struct str header = STR("A: 1\r\nnot a field\r\nB : two\r\n lines\r\n\t \r\nC:\nbad name: "
+				"x\r\nD: last\r\n\r\nE: body\r\n");
 	struct cur c = cur_of(header);
 	struct mime_header h;
 	struct buf b;
@@ -58,11 +59,14 @@ encoded_words(void)
 	} table[] = {
 	    /* RFC 2047 8 */
 	    {STR_INIT("=?US-ASCII?Q?Keith_Moore?="), STR_INIT("Keith Moore")},
-	    {STR_INIT("=?ISO-8859-1?Q?Patrik_F=E4ltstr=F6m?="), STR_INIT("Patrik F\xc3\xa4ltstr\xc3\xb6m")},
-	    {STR_INIT("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\r\n =?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?="),
-	        STR_INIT("If you can read this you understand the example.")},
+	    {STR_INIT("=?ISO-8859-1?Q?Patrik_F=E4ltstr=F6m?="),
+		STR_INIT("Patrik F\xc3\xa4ltstr\xc3\xb6m")},
+	    {STR_INIT("=?ISO-8859-1?B?SWYgeW91IGNhbiByZWFkIHRoaXMgeW8=?=\r\n "
+		      "=?ISO-8859-2?B?dSB1bmRlcnN0YW5kIHRoZSBleGFtcGxlLg==?="),
+		STR_INIT("If you can read this you understand the example.")},
 	    {STR_INIT("=?iso-8859-8?b?7eXs+SDv4SDp7Oj08A==?="),
-	        STR_INIT("\xd7\x9d\xd7\x95\xd7\x9c\xd7\xa9 \xd7\x9f\xd7\x91 \xd7\x99\xd7\x9c\xd7\x98\xd7\xa4\xd7\xa0")},
+		STR_INIT("\xd7\x9d\xd7\x95\xd7\x9c\xd7\xa9 \xd7\x9f\xd7\x91 "
+			 "\xd7\x99\xd7\x9c\xd7\x98\xd7\xa4\xd7\xa0")},
 	    {STR_INIT("(=?ISO-8859-1?Q?a?=)"), STR_INIT("(a)")},
 	    {STR_INIT("(=?ISO-8859-1?Q?a?= b)"), STR_INIT("(a b)")},
 	    {STR_INIT("(=?ISO-8859-1?Q?a?= =?ISO-8859-1?Q?b?=)"), STR_INIT("(ab)")},
@@ -144,7 +148,8 @@ charsets(void)
 	    {STR_INIT("UTF-8"), STR_INIT("a\xc3\xa4\xff"), STR_INIT("a\xc3\xa4\xef\xbf\xbd")},
 	    {STR_INIT(""), STR_INIT("\xe4"), STR_INIT("\xc3\xa4")},
 	    {STR_INIT("us-ascii"), STR_INIT("x\xc3\xa4\xc3"), STR_INIT("x\xc3\xa4\xef\xbf\xbd")},
-	    {STR_INIT("latin1"), STR_INIT("\xe4\x93\x81"), STR_INIT("\xc3\xa4\xe2\x80\x9c\xef\xbf\xbd")},
+	    {STR_INIT("latin1"), STR_INIT("\xe4\x93\x81"),
+		STR_INIT("\xc3\xa4\xe2\x80\x9c\xef\xbf\xbd")},
 	    {STR_INIT("KOI8-R"), STR_INIT("\xf0\xd2"), STR_INIT("\xd0\x9f\xd1\x80")},
 	    {STR_INIT("Shift_JIS"), STR_INIT("\x93\xfa"), STR_INIT("\xe6\x97\xa5")},
 	    {STR_INIT("gb18030"), STR_INIT("\x94\x39\xfc\x36"), STR_INIT("\xf0\x9f\x98\x80")},
@@ -169,7 +174,8 @@ charsets(void)
 	for (int i = 0; i < 1000; i++)
 		(void)buf_put(&big, STR("\x94\x39\xfc\x36"));
 	EXPECT(mime_charset_to_utf8(STR("gb18030"), buf_str(&big), &b) == ST_OK);
-	EXPECT(b.n == 4001 && utf8_is_valid(buf_str(&b)) && str_find(buf_str(&b), STR("\xef\xbf\xbd")) == b.n);
+	EXPECT(b.n == 4001 && utf8_is_valid(buf_str(&b)) &&
+	       str_find(buf_str(&b), STR("\xef\xbf\xbd")) == b.n);
 	buf_fini(&b);
 	buf_fini(&big);
 }
@@ -183,8 +189,9 @@ bodies(void)
 	} table[] = {
 	    /* RFC 2045 6.7 */
 	    {MIME_QUOTED_PRINTABLE,
-	        STR_INIT("Now's the time =\r\nfor all folk to come=\r\n to the aid of their country."),
-	        STR_INIT("Now's the time for all folk to come to the aid of their country.")},
+		STR_INIT(
+		    "Now's the time =\r\nfor all folk to come=\r\n to the aid of their country."),
+		STR_INIT("Now's the time for all folk to come to the aid of their country.")},
 	    {MIME_QUOTED_PRINTABLE, STR_INIT("a \t\r\nb  \nc=20\r\n"), STR_INIT("a\r\nb\nc \r\n")},
 	    {MIME_QUOTED_PRINTABLE, STR_INIT("=e4=E4=\n= \t\r\nx"), STR_INIT("\xe4\xe4x")},
 	    {MIME_QUOTED_PRINTABLE, STR_INIT("a=b=zz=4"), STR_INIT("a=b=zz=4")},
@@ -209,7 +216,8 @@ bodies(void)
 		buf_reset(&b);
 		mime_decoder_init(&d, table[i].encoding);
 		for (size_t k = 0; k < table[i].in.n; k++)
-			EXPECT(mime_decoder_feed(&d, str_take(str_from(table[i].in, k), 1), &b) == ST_OK);
+			EXPECT(mime_decoder_feed(&d, str_take(str_from(table[i].in, k), 1), &b) ==
+			       ST_OK);
 		EXPECT(mime_decoder_finish(&d, &b) == ST_OK);
 		EXPECT_STR(buf_str(&b), table[i].out);
 	}
@@ -240,7 +248,9 @@ space_held_back_limit(void)
 		EXPECT(mime_decoder_feed(&d, STR("a"), &out) == ST_OK);
 		EXPECT(mime_decoder_feed(&d, buf_str(&in), &out) == ST_OK);
 		EXPECT(mime_decoder_feed(&d, STR("\r\n"), &out) == ST_OK);
-		EXPECT(n > MIME_QP_SPACE_MAX || str_eq(buf_str(&out), STR("a    \r\n")) || out.n <= n + 3);
+		/* At a line's end white space goes (RFC 2045 6.7), if it could be held back for so
+		 * long. */
+		EXPECT(out.n == (n > MIME_QP_SPACE_MAX ? n + 3 : 3));
 		EXPECT(out.p[out.n - 1] == '\n');
 	}
 	buf_fini(&in);
@@ -251,29 +261,33 @@ space_held_back_limit(void)
 static void
 multipart_example(void)
 {
-	struct mime_message m = parsed(STR("From: Nathaniel Borenstein <nsb@bellcore.com>\r\n"
-	                                   "MIME-Version: 1.0\r\n"
-	                                   "Content-type: multipart/mixed; boundary=\"simple boundary\"\r\n"
-	                                   "\r\n"
-	                                   "This is the preamble.\r\n"
-	                                   "\r\n"
-	                                   "--simple boundary\r\n"
-	                                   "\r\n"
-	                                   "This is implicitly typed plain US-ASCII text.\r\n"
-	                                   "It does NOT end with a linebreak.\r\n"
-	                                   "--simple boundary  \r\n"
-	                                   "Content-type: text/plain; charset=us-ascii (Plain text)\r\n"
-	                                   "\r\n"
-	                                   "It DOES end with a linebreak.\r\n"
-	                                   "\r\n"
-	                                   "--simple boundary--\r\n"
-	                                   "\r\n"
-	                                   "This is the epilogue.\r\n"));
+	struct mime_message m =
+	    parsed(STR("From: Nathaniel Borenstein <nsb@bellcore.com>\r\n"
+		       "MIME-Version: 1.0\r\n"
+		       "Content-type: multipart/mixed; boundary=\"simple boundary\"\r\n"
+		       "\r\n"
+		       "This is the preamble.\r\n"
+		       "\r\n"
+		       "--simple boundary\r\n"
+		       "\r\n"
+		       "This is implicitly typed plain US-ASCII text.\r\n"
+		       "It does NOT end with a linebreak.\r\n"
+		       "--simple boundary  \r\n"
+		       "Content-type: text/plain; charset=us-ascii (Plain text)\r\n"
+		       "\r\n"
+		       "It DOES end with a linebreak.\r\n"
+		       "\r\n"
+		       "--simple boundary--\r\n"
+		       "\r\n"
+		       "This is the epilogue.\r\n"));
 	const struct mime_part *one = m.root->first_child, *two = one->next;
 
-	EXPECT(m.defects == 0 && m.parts_n == 3 && m.root->kind == MIME_MULTIPART && two->next == NULL);
-	EXPECT_STR(one->body, STR("This is implicitly typed plain US-ASCII text.\r\nIt does NOT end with a linebreak."));
-	EXPECT(one->body_lines == 1 && !one->has_type && mime_part_is(one, STR("TEXT"), STR("plain")));
+	EXPECT(m.defects == 0 && m.parts_n == 3 && m.root->kind == MIME_MULTIPART &&
+	       two->next == NULL);
+	EXPECT_STR(one->body, STR("This is implicitly typed plain US-ASCII text.\r\nIt does NOT "
+				  "end with a linebreak."));
+	EXPECT(
+	    one->body_lines == 1 && !one->has_type && mime_part_is(one, STR("TEXT"), STR("plain")));
 	EXPECT_STR(one->header, STR("\r\n"));
 	EXPECT_STR(two->body, STR("It DOES end with a linebreak.\r\n"));
 	EXPECT(two->body_lines == 1 && two->number == 2 && two->depth == 1);
@@ -285,19 +299,21 @@ multipart_example(void)
 static void
 nesting(void)
 {
-	struct mime_message m = parsed(STR("Content-Type: multipart/mixed; boundary=o\n\n"
-	                                   "--o\nContent-Type: multipart/alternative; boundary=oo\n\n"
-	                                   "--oo\n\nplain\n--oo\nContent-Type: text/html\n\n<b>\n"
-	                                   "--o\nContent-Type: message/rfc822\n\n"
-	                                   "Subject: in\nContent-Type: multipart/digest; boundary=d\n\n"
-	                                   "--d\n\nSubject: deep\n\ntext\nmore\n--d--\n"
-	                                   "--o--\n"));
+	struct mime_message m =
+	    parsed(STR("Content-Type: multipart/mixed; boundary=o\n\n"
+		       "--o\nContent-Type: multipart/alternative; boundary=oo\n\n"
+		       "--oo\n\nplain\n--oo\nContent-Type: text/html\n\n<b>\n"
+		       "--o\nContent-Type: message/rfc822\n\n"
+		       "Subject: in\nContent-Type: multipart/digest; boundary=d\n\n"
+		       "--d\n\nSubject: deep\n\ntext\nmore\n--d--\n"
+		       "--o--\n"));
 	const struct mime_part *alternative = m.root->first_child, *message = alternative->next;
 	const struct mime_part *deep;
 
 	EXPECT(m.parts_n == 8);
 	/* The inner multipart was ended by the outer boundary. */
-	EXPECT(alternative->defects == MIME_DEFECT_NO_CLOSE && alternative->first_child->next->next == NULL);
+	EXPECT(alternative->defects == MIME_DEFECT_NO_CLOSE &&
+	       alternative->first_child->next->next == NULL);
 	EXPECT_STR(alternative->first_child->next->body, STR("<b>"));
 	EXPECT(message->kind == MIME_MESSAGE && message->body_lines == 9);
 	EXPECT(mime_part_at(&m, STR("2.1")) == message->first_child->first_child);
@@ -329,17 +345,23 @@ broken_trees(void)
 	    {STR_INIT("Content-Type: a/b\nContent-Type: c/d\n\n"), MIME_DEFECT_DUPLICATE_FIELD, 1},
 	    {STR_INIT("Content-Type: multipart/mixed\n\n--\n"), MIME_DEFECT_NO_BOUNDARY, 1},
 	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\ntext\n--y\n"),
-	        MIME_DEFECT_BOUNDARY_UNSEEN | MIME_DEFECT_NO_CLOSE, 1},
-	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x--\n"), MIME_DEFECT_BOUNDARY_UNSEEN, 1},
-	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x"), MIME_DEFECT_NO_CLOSE | MIME_DEFECT_NO_BLANK_LINE, 2},
-	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x\nA: b\n--x--\n"), MIME_DEFECT_NO_BLANK_LINE, 2},
-	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--xx\n--x\n\n--x --\n--x--"), 0, 2},
+		MIME_DEFECT_BOUNDARY_UNSEEN | MIME_DEFECT_NO_CLOSE, 1},
+	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x--\n"),
+		MIME_DEFECT_BOUNDARY_UNSEEN, 1},
+	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x"),
+		MIME_DEFECT_NO_CLOSE | MIME_DEFECT_NO_BLANK_LINE, 2},
+	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x\nA: b\n--x--\n"),
+		MIME_DEFECT_NO_BLANK_LINE, 2},
+	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--xx\n--x\n\n--x --\n--x--"), 0,
+		2},
 	    /* One boundary on two levels. */
-	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: multipart/mixed; boundary=x\n\n"
-	              "--x\n\na\n--x--\n--x\n\nb\n--x--\n"),
-	        0, 4},
+	    {STR_INIT("Content-Type: multipart/mixed; boundary=x\n\n--x\nContent-Type: "
+		      "multipart/mixed; boundary=x\n\n"
+		      "--x\n\na\n--x--\n--x\n\nb\n--x--\n"),
+		0, 4},
 	    {STR_INIT("Content-Transfer-Encoding: rot13\n\n"), MIME_DEFECT_ENCODING, 1},
-	    {STR_INIT("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA"), MIME_DEFECT_ENCODING, 1},
+	    {STR_INIT("Content-Type: message/rfc822\nContent-Transfer-Encoding: base64\n\nAAAA"),
+		MIME_DEFECT_ENCODING, 1},
 	    {STR_INIT("Content-Type: a/b; =c; d\n\n"), MIME_DEFECT_PARAM, 1},
 	    {STR_INIT("Content-Type: message/global\n\nSubject: x\n\n"), 0, 2},
 	};
@@ -354,6 +376,26 @@ broken_trees(void)
 	}
 }
 
+/* Parts whose header meets a boundary: no part reaches out of the one around it. */
+static void
+parts_without_bodies(void)
+{
+	struct mime_message m = parsed(STR("Content-Type: multipart/mixed; boundary=x\r\n\r\n"
+					   "--x\r\nContent-Type: message/rfc822\r\n\r\nA: b\r\n"
+					   "--x\r\nContent-Type: message/rfc822\r\n\r\nA: b\r\n\r\n"
+					   "--x\r\n"
+					   "--x--"));
+	const struct mime_part *one = m.root->first_child, *two = one->next, *three = two->next;
+
+	EXPECT_STR(one->body, STR("A: b\r\n"));
+	EXPECT(one->body_lines == 1);
+	EXPECT_STR(one->first_child->header, STR("A: b\r\n"));
+	EXPECT_STR(two->body, STR("A: b\r\n\r\n"));
+	EXPECT(two->body_lines == 2 && two->first_child->body.n == 0);
+	EXPECT(three->header.n == 0 && three->body.n == 0 &&
+	       three->defects == MIME_DEFECT_NO_BLANK_LINE);
+}
+
 static void
 params(void)
 {
@@ -361,18 +403,24 @@ params(void)
 		struct str in, name, value;
 	} table[] = {
 	    /* RFC 2231 3, 4, 4.1 */
-	    {STR_INIT("message/external-body; access-type=URL;\r\n URL*0=\"ftp://\";\r\n URL*1=\"cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar\""),
-	        STR_INIT("url"), STR_INIT("ftp://cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar")},
-	    {STR_INIT("application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A"), STR_INIT("title"),
-	        STR_INIT("This is ***fun***")},
-	    {STR_INIT("application/x-stuff\r\n ; title*0*=us-ascii'en'This%20is%20even%20more%20\r\n ; "
-	              "title*1*=%2A%2A%2Afun%2A%2A%2A%20\r\n ; title*2=\"isn't it!\""),
-	        STR_INIT("title"), STR_INIT("This is even more ***fun*** isn't it!")},
+	    {STR_INIT("message/external-body; access-type=URL;\r\n URL*0=\"ftp://\";\r\n "
+		      "URL*1=\"cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar\""),
+		STR_INIT("url"),
+		STR_INIT("ftp://cs.utk.edu/pub/moore/bulk-mailer/bulk-mailer.tar")},
+	    {STR_INIT(
+		 "application/x-stuff; title*=us-ascii'en-us'This%20is%20%2A%2A%2Afun%2A%2A%2A"),
+		STR_INIT("title"), STR_INIT("This is ***fun***")},
+	    {STR_INIT(
+		 "application/x-stuff\r\n ; title*0*=us-ascii'en'This%20is%20even%20more%20\r\n ; "
+		 "title*1*=%2A%2A%2Afun%2A%2A%2A%20\r\n ; title*2=\"isn't it!\""),
+		STR_INIT("title"), STR_INIT("This is even more ***fun*** isn't it!")},
 	    {STR_INIT("a/b; name=\"q\\\"x;y\"; z=1"), STR_INIT("name"), STR_INIT("q\"x;y")},
-	    {STR_INIT("a/b; name=my file (1).pdf ; z=1"), STR_INIT("name"), STR_INIT("my file (1).pdf")},
+	    {STR_INIT("a/b; name=my file (1).pdf ; z=1"), STR_INIT("name"),
+		STR_INIT("my file (1).pdf")},
 	    {STR_INIT("a/b; name=x (comment; with = signs); z=1"), STR_INIT("z"), STR_INIT("1")},
 	    {STR_INIT("a/b; name==?iso-8859-1?q?=E4?="), STR_INIT("name"), STR_INIT("\xc3\xa4")},
-	    {STR_INIT("a/b; name*=iso-8859-1''%E4; name=a"), STR_INIT("name"), STR_INIT("\xc3\xa4")},
+	    {STR_INIT("a/b; name*=iso-8859-1''%E4; name=a"), STR_INIT("name"),
+		STR_INIT("\xc3\xa4")},
 	    {STR_INIT("a/b; name*1=b; name*0=a"), STR_INIT("name"), STR_INIT("ab")},
 	    {STR_INIT("a/b; name*0=a; name*2=c"), STR_INIT("name"), STR_INIT("a")},
 	    {STR_INIT("a/b; name*=plain"), STR_INIT("name"), STR_INIT("plain")},
@@ -401,9 +449,13 @@ params(void)
 static void
 part_fields(void)
 {
-	struct mime_message m = parsed(STR("Content-Type: IMAGE/png; name=b\r\nContent-Disposition: Attachment; filename*=utf-8''%E2%82%AC\r\n"
-	                                   "Content-Transfer-Encoding: BASE64 \r\nContent-ID: <1@x>\r\nContent-Language: en,\r\n de\r\n"
-	                                   "Content-MD5: Q2hlY2s=\r\nContent-Location: a/b\r\nContent-Description: d e\r\n\r\nAAAA"));
+	struct mime_message m =
+	    parsed(STR("Content-Type: IMAGE/png; name=b\r\nContent-Disposition: Attachment; "
+		       "filename*=utf-8''%E2%82%AC\r\n"
+		       "Content-Transfer-Encoding: BASE64 \r\nContent-ID: "
+		       "<1@x>\r\nContent-Language: en,\r\n de\r\n"
+		       "Content-MD5: Q2hlY2s=\r\nContent-Location: a/b\r\nContent-Description: d "
+		       "e\r\n\r\nAAAA"));
 
 	EXPECT(m.root->encoding == MIME_BASE64 && m.defects == 0);
 	EXPECT_STR(m.root->disposition, STR("Attachment"));
@@ -427,7 +479,8 @@ addresses_write(struct str in, struct buf *out)
 	for (; list != NULL; list = list->next) {
 		switch (list->kind) {
 		case MIME_MAILBOX:
-			(void)buf_putf(out, "(%.*s|%.*s|%.*s)", STR_ARG(list->name), STR_ARG(list->local), STR_ARG(list->domain));
+			(void)buf_putf(out, "(%.*s|%.*s|%.*s)", STR_ARG(list->name),
+			    STR_ARG(list->local), STR_ARG(list->domain));
 			break;
 		case MIME_GROUP_START:
 			(void)buf_putf(out, "[%.*s", STR_ARG(list->name));
@@ -446,25 +499,33 @@ addresses(void)
 		struct str in, out;
 	} table[] = {
 	    /* RFC 5322 A.1.1 to A.1.3, A.5, A.6.1 */
-	    {STR_INIT("John Doe <jdoe@machine.example>"), STR_INIT("(John Doe|jdoe|machine.example)")},
-	    {STR_INIT("\"Joe Q. Public\" <john.q.public@example.com>"), STR_INIT("(Joe Q. Public|john.q.public|example.com)")},
+	    {STR_INIT("John Doe <jdoe@machine.example>"),
+		STR_INIT("(John Doe|jdoe|machine.example)")},
+	    {STR_INIT("\"Joe Q. Public\" <john.q.public@example.com>"),
+		STR_INIT("(Joe Q. Public|john.q.public|example.com)")},
 	    {STR_INIT("Mary Smith <mary@x.test>, jdoe@example.org, Who? <one@y.test>"),
-	        STR_INIT("(Mary Smith|mary|x.test)(|jdoe|example.org)(Who?|one|y.test)")},
+		STR_INIT("(Mary Smith|mary|x.test)(|jdoe|example.org)(Who?|one|y.test)")},
 	    {STR_INIT("<boss@nil.test>, \"Giant; \\\"Big\\\" Box\" <sysservices@example.net>"),
-	        STR_INIT("(|boss|nil.test)(Giant; \"Big\" Box|sysservices|example.net)")},
+		STR_INIT("(|boss|nil.test)(Giant; \"Big\" Box|sysservices|example.net)")},
 	    {STR_INIT("A Group:Ed Jones <c@a.test>,joe@where.test,John <jdoe@one.test>;"),
-	        STR_INIT("[A Group(Ed Jones|c|a.test)(|joe|where.test)(John|jdoe|one.test)]")},
+		STR_INIT("[A Group(Ed Jones|c|a.test)(|joe|where.test)(John|jdoe|one.test)]")},
 	    {STR_INIT("Undisclosed recipients:;"), STR_INIT("[Undisclosed recipients]")},
-	    {STR_INIT("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"), STR_INIT("(Pete|pete|silly.test)")},
-	    {STR_INIT("A Group(Some people)\r\n     :Chris Jones <c@(Chris's host.)public.example>,\r\n         joe@example.org,\r\n"
-	              "  John <jdoe@one.test> (my dear friend); (the end of the group)"),
-	        STR_INIT("[A Group(Chris Jones|c|public.example)(|joe|example.org)(John|jdoe|one.test)]")},
-	    {STR_INIT("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;"), STR_INIT("[Hidden recipients]")},
-	    {STR_INIT("Joe Q. Public <john.q.public@example.com>"), STR_INIT("(Joe Q. Public|john.q.public|example.com)")},
+	    {STR_INIT("Pete(A nice \\) chap) <pete(his account)@silly.test(his host)>"),
+		STR_INIT("(Pete|pete|silly.test)")},
+	    {STR_INIT("A Group(Some people)\r\n     :Chris Jones <c@(Chris's "
+		      "host.)public.example>,\r\n         joe@example.org,\r\n"
+		      "  John <jdoe@one.test> (my dear friend); (the end of the group)"),
+		STR_INIT("[A Group(Chris "
+			 "Jones|c|public.example)(|joe|example.org)(John|jdoe|one.test)]")},
+	    {STR_INIT("(Empty list)(start)Hidden recipients  :(nobody(that I know))  ;"),
+		STR_INIT("[Hidden recipients]")},
+	    {STR_INIT("Joe Q. Public <john.q.public@example.com>"),
+		STR_INIT("(Joe Q. Public|john.q.public|example.com)")},
 	    {STR_INIT("Mary Smith <@node.test,@b:mary@example.net>, , jdoe@test  . example"),
-	        STR_INIT("(Mary Smith|mary|example.net)(|jdoe|test.example)")},
+		STR_INIT("(Mary Smith|mary|example.net)(|jdoe|test.example)")},
 	    /* RFC 2047 8 */
-	    {STR_INIT("=?ISO-8859-1?Q?Andr=E9?= Pirard <PIRARD@vm1.ulg.ac.be>"), STR_INIT("(Andr\xc3\xa9 Pirard|PIRARD|vm1.ulg.ac.be)")},
+	    {STR_INIT("=?ISO-8859-1?Q?Andr=E9?= Pirard <PIRARD@vm1.ulg.ac.be>"),
+		STR_INIT("(Andr\xc3\xa9 Pirard|PIRARD|vm1.ulg.ac.be)")},
 	    {STR_INIT("nathan (Nathaniel Borenstein)"), STR_INIT("(Nathaniel Borenstein|nathan|)")},
 	    {STR_INIT("a@[IPv6:2001:db8::1]"), STR_INIT("(|a|[IPv6:2001:db8::1])")},
 	    {STR_INIT("\"a@b\"@c.test"), STR_INIT("(|a@b|c.test)")},
@@ -478,7 +539,8 @@ addresses(void)
 	    {STR_INIT("\"open <a@b>"), STR_INIT("(|open <a@b>|)")},
 	    {STR_INIT("g: a@b, c: d@e; f@g"), STR_INIT("[g(|a|b)(|c: d|e)](|f|g)")},
 	    {STR_INIT("\"=?utf-8?q?=C3=A4?=\" <a@b>"), STR_INIT("(\xc3\xa4|a|b)")},
-	    {STR_INIT("\xc3\xa4 <\xc3\xa4@\xc3\xa4.test>"), STR_INIT("(\xc3\xa4|\xc3\xa4|\xc3\xa4.test)")},
+	    {STR_INIT("\xc3\xa4 <\xc3\xa4@\xc3\xa4.test>"),
+		STR_INIT("(\xc3\xa4|\xc3\xa4|\xc3\xa4.test)")},
 	};
 	struct buf b;
 
@@ -541,7 +603,8 @@ limits_of_trees(void)
 	struct buf b;
 
 	buf_init(&b, 1000000);
-	(void)buf_put(&b, STR("Content-Type: multipart/mixed; boundary=x\n\n--x\n\n--x\n\n--x--\n"));
+	(void)buf_put(
+	    &b, STR("Content-Type: multipart/mixed; boundary=x\n\n--x\n\n--x\n\n--x--\n"));
 	l.parts_max = 3;
 	EXPECT(!flagged(&b, &l, MIME_LIMIT_PARTS));
 	l.parts_max = 2;
@@ -608,7 +671,8 @@ param_bytes_limit(void)
 			(void)buf_put_c(&b, 'v');
 		(void)buf_put(&b, STR("\n\n"));
 		m = parsed(buf_str(&b));
-		EXPECT(m.root->params.n == 1 && m.root->params.v[0].value.n == MIME_PARAM_BYTES_MAX);
+		EXPECT(
+		    m.root->params.n == 1 && m.root->params.v[0].value.n == MIME_PARAM_BYTES_MAX);
 	}
 	buf_fini(&b);
 }
@@ -617,8 +681,11 @@ param_bytes_limit(void)
 static void
 small_arenas(void)
 {
-	struct str in = STR("Content-Type: multipart/mixed; boundary=x; name*=utf-8''abc\n\n--x\nContent-Type: message/rfc822\n\n"
-	                    "Content-Type: text/plain; charset=\"a\\\"b\"\n\nx\n--x\nContent-Disposition: attachment; filename=y\n\n--x--\n");
+	struct str in =
+	    STR("Content-Type: multipart/mixed; boundary=x; name*=utf-8''abc\n\n--x\nContent-Type: "
+		"message/rfc822\n\n"
+		"Content-Type: text/plain; charset=\"a\\\"b\"\n\nx\n--x\nContent-Disposition: "
+		"attachment; filename=y\n\n--x--\n");
 	bool was_ok = false;
 
 	for (size_t max = 16; max < 4096; max += 16) {
@@ -643,7 +710,9 @@ small_arenas(void)
 static void
 text_of_parts(void)
 {
-	struct mime_message m = parsed(STR("Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\n=E4=\n=F6\n"));
+	struct mime_message m =
+	    parsed(STR("Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: "
+		       "quoted-printable\n\n=E4=\n=F6\n"));
 	struct buf b;
 
 	buf_init(&b, 100);
@@ -712,7 +781,8 @@ suite_agrees(const struct mime_message *m, struct str json)
 
 /* There is one view of the message with LF and one with CRLF; the file is one of them. */
 static bool
-suite_file_agrees(const char *suites, const char *folder, int i, const struct mime_message *m, struct buf *json)
+suite_file_agrees(
+    const char *suites, const char *folder, int i, const struct mime_message *m, struct buf *json)
 {
 	static const char *const endings[] = {"json", "crlf.json"};
 
@@ -749,7 +819,8 @@ suite_folder(const char *suites, const char *folder)
 		else
 			printf("mime/%s/%03d.eml: other parts than the other parser\n", folder, i);
 	}
-	printf("mime/%s: %zu messages, %zu with the same parts as the other parser\n", folder, files, agree);
+	printf("mime/%s: %zu messages, %zu with the same parts as the other parser\n", folder,
+	    files, agree);
 	buf_fini(&eml);
 	buf_fini(&json);
 }
@@ -766,7 +837,8 @@ published_messages(void)
 		dir = opendir(path);
 	}
 	if (dir == NULL) {
-		printf("skipped: published messages (POSTHORN_SUITES names no folder with mime/)\n");
+		printf(
+		    "skipped: published messages (POSTHORN_SUITES names no folder with mime/)\n");
 		return;
 	}
 	closedir(dir);
@@ -787,6 +859,7 @@ main(void)
 	UNIT(multipart_example);
 	UNIT(nesting);
 	UNIT(broken_trees);
+	UNIT(parts_without_bodies);
 	UNIT(params);
 	UNIT(part_fields);
 	UNIT(addresses);

@@ -3,7 +3,9 @@
 #include "standards/mime/mime_digest.h"
 #include "standards/mime/mime_internal.h"
 
-enum { ID_BYTES_MAX = 998 };	/* a line (RFC 5322 2.1.1); what is longer shares the key of its beginning */
+enum {
+	ID_BYTES_MAX = 998
+}; /* a line (RFC 5322 2.1.1); what is longer shares the key of its beginning */
 
 /* ---- the hash ---- */
 
@@ -29,13 +31,14 @@ sip_round(uint64_t v[4])
 }
 
 /*
- * SipHash-1-3 with key 0. The keys are kept in records, so they must be the same in every process; that somebody can aim
- * at a collision gives him nothing he could not write into References.
+ * SipHash-1-3 with key 0. The keys are kept in records, so they must be the same in every process;
+ * that somebody can aim at a collision gives him nothing he could not write into References.
  */
 static uint64_t
 key_of(struct str s)
 {
-	uint64_t v[4] = {0x736f6d6570736575u, 0x646f72616e646f6du, 0x6c7967656e657261u, 0x7465646279746573u};
+	uint64_t v[4] = {
+	    0x736f6d6570736575u, 0x646f72616e646f6du, 0x6c7967656e657261u, 0x7465646279746573u};
 	uint64_t tail = (uint64_t)s.n << 56, m;
 	size_t i = 0;
 
@@ -81,6 +84,8 @@ id_take(struct cur *c, uint64_t *key_out)
 	struct str inside = STR_NULL;
 
 	while (inside.n == 0) {
+		if (cur_at_end(c))
+			return false;
 		cur_skip(c, str_find_char(cur_rest(c), '<'));
 		if (!cur_char(c, '<'))
 			return false;
@@ -273,7 +278,8 @@ mime_thread_keys(struct str header, struct mime_thread *out)
 			subject = h.value;
 		else if (h.name.n == 10 && id.p == NULL && str_eq_ci(h.name, STR("message-id")))
 			id = h.value;
-		else if (h.name.n == 10 && references.p == NULL && str_eq_ci(h.name, STR("references")))
+		else if (h.name.n == 10 && references.p == NULL &&
+			 str_eq_ci(h.name, STR("references")))
 			references = h.value;
 		else if (h.name.n == 11 && reply.p == NULL && str_eq_ci(h.name, STR("in-reply-to")))
 			reply = h.value;

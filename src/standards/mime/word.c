@@ -68,7 +68,8 @@ word_bytes_put(const struct word *w, struct buf *bytes)
 	return q_decode(w->text, bytes);
 }
 
-/* What was decoded is text of one line: an encoded CR, LF or NUL must not become one in whatever it is put into. */
+/* What was decoded is text of one line: an encoded CR, LF or NUL must not become one in whatever it
+ * is put into. */
 static void
 controls_blank(struct buf *out, size_t from)
 {
@@ -78,8 +79,9 @@ controls_blank(struct buf *out, size_t from)
 }
 
 /*
- * A word and those that follow with only white space between (which is dropped: RFC 2047 6.2). Bytes of one charset are
- * joined before they are converted, because mailers cut characters in two at a word's end.
+ * A word and those that follow with only white space between (which is dropped: RFC 2047 6.2).
+ * Bytes of one charset are joined before they are converted, because mailers cut characters in two
+ * at a word's end.
  */
 static enum status
 words_take(struct cur *c, struct word *w, size_t *words_left, struct buf *out)
