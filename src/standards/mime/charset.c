@@ -9,7 +9,7 @@
 #include "standards/mime/mime_internal.h"
 
 enum {
-	CHARSET_NAME_BYTES_MAX = 40, /* IANA: 40 characters (RFC 2978 2.3) */
+	CHARSET_NAME_BYTES_MAX = 40, /* IANA registers at most 40 */
 	CHARSET_UNITS_MAX = 512,     /* UTF-16 units converted at a time */
 };
 

@@ -119,9 +119,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	mime_digest_preload();
 	(void)!mime_digest_read(in, &d);
-	/* The first byte chooses an arena that may be too small. */
-	arena_init(
-	    &a, size > 0 && data[0] < 16 ? (size_t)data[0] * 256 + 16 : MIME_DIGEST_ARENA_BYTES);
+	/* Every eighth length gets an arena that may be too small. */
+	arena_init(&a, size % 8 == 0 ? size * 2 % 8192 : MIME_DIGEST_ARENA_BYTES);
 	(void)!mime_parse(in, &a, NULL, &m);
 	for (const struct mime_part *p = m.root; p != NULL; p = mime_part_next(p, m.root)) {
 		struct buf text;

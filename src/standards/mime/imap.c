@@ -322,7 +322,7 @@ disposition_put(struct buf *out, const struct mime_part *part, enum mime_imap_cu
 	(void)buf_put_c(out, ')');
 }
 
-/* RFC 3282: one tag is a string, more are a list. */
+/* Content-Language: one tag is a string, more are a list. */
 static void
 language_put(struct buf *out, struct str value)
 {

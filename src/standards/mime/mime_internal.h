@@ -1,6 +1,6 @@
 /* What the files of the mime library share. */
-#ifndef POSTHORN_STANDARDS_MIME_INTERNAL_H
-#define POSTHORN_STANDARDS_MIME_INTERNAL_H
+#ifndef POSTHORN_STANDARDS_MIME_MIME_INTERNAL_H
+#define POSTHORN_STANDARDS_MIME_MIME_INTERNAL_H
 
 #include "standards/mime/mime.h"
 
