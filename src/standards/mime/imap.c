@@ -322,7 +322,7 @@ disposition_put(struct buf *out, const struct mime_part *part, enum mime_imap_cu
 	(void)buf_put_c(out, ')');
 }
 
-/* Content-Language: one tag is a string, more are a list. */
+/* Content-Language as a list of its tags, also when there is one. */
 static void
 language_put(struct buf *out, struct str value)
 {

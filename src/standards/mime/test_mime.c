@@ -762,7 +762,11 @@ offset_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* Where each part's body starts, messages inside messages too: the same set on both sides. */
+/*
+ * Where each part's body starts, messages inside messages too: the same set on both sides. The
+ * other parser decodes a base64 message/rfc822 (which RFC 2046 5.2.1 forbids) and walks it; we do
+ * not.
+ */
 static bool
 suite_agrees(const struct mime_message *m, struct str json)
 {
