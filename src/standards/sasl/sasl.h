@@ -125,8 +125,7 @@ enum sasl_step sasl_client_step(
 /*
  * SASLprep (RFC 4013) into a. A query may hold code points unassigned in Unicode 3.2, a stored
  * string may not. ST_SYNTAX: no UTF-8, a prohibited character, mixed directions, or nothing left.
- * ST_LIMIT: the arena. Text in ASCII never needs ICU. Call sasl_prep_load before a sandbox closes
- * the file system.
+ * ST_LIMIT: the arena. Text in ASCII never needs ICU.
  */
 enum sasl_prep_use { SASL_PREP_QUERY, SASL_PREP_STORED };
 enum status sasl_prep(
