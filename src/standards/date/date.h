@@ -9,8 +9,8 @@
  * limit of limits.h; the outputs are then unchanged. Formatters append; ST_LIMIT when out is full,
  * when the local year is not 0000 to 9999 or the offset more than DATE_OFFSET_MINUTES_MAX.
  */
-#ifndef POSTHORN_DATE_DATE_H
-#define POSTHORN_DATE_DATE_H
+#ifndef POSTHORN_STANDARDS_DATE_DATE_H
+#define POSTHORN_STANDARDS_DATE_DATE_H
 
 #include "base/buf.h"
 

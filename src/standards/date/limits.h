@@ -1,5 +1,5 @@
-#ifndef POSTHORN_DATE_LIMITS_H
-#define POSTHORN_DATE_LIMITS_H
+#ifndef POSTHORN_STANDARDS_DATE_LIMITS_H
+#define POSTHORN_STANDARDS_DATE_LIMITS_H
 
 /* A header line may have 998 bytes (RFC 5322 2.1.1); a date on more than one full line is no date.
  */

@@ -1,5 +1,5 @@
-#ifndef POSTHORN_SASL_LIMITS_H
-#define POSTHORN_SASL_LIMITS_H
+#ifndef POSTHORN_STANDARDS_SASL_LIMITS_H
+#define POSTHORN_STANDARDS_SASL_LIMITS_H
 
 /* One decoded message: a line of AUTH has at most 12,288 base64 octets (RFC 4954 4), 3 bytes
  * from 4. */

@@ -21,8 +21,8 @@
  *lives in the arena, which must be the same one (SASL_ARENA_BYTES) for the whole exchange.
  *sasl_server_fini wipes password and keys; call it before the arena ends.
  */
-#ifndef POSTHORN_SASL_SASL_H
-#define POSTHORN_SASL_SASL_H
+#ifndef POSTHORN_STANDARDS_SASL_SASL_H
+#define POSTHORN_STANDARDS_SASL_SASL_H
 
 #include "standards/sasl/scram.h"
 

@@ -1,6 +1,6 @@
 /* What the files of sasl/ share. */
-#ifndef POSTHORN_SASL_SASL_INTERNAL_H
-#define POSTHORN_SASL_SASL_INTERNAL_H
+#ifndef POSTHORN_STANDARDS_SASL_SASL_INTERNAL_H
+#define POSTHORN_STANDARDS_SASL_SASL_INTERNAL_H
 
 #include "base/cur.h"
 #include "standards/sasl/sasl.h"

@@ -4,8 +4,8 @@
  * Who has a verifier can check a password and impersonate the server to the user, but cannot log in
  * as the user. Treat it as a secret all the same: it can be guessed against offline.
  */
-#ifndef POSTHORN_SASL_SCRAM_H
-#define POSTHORN_SASL_SCRAM_H
+#ifndef POSTHORN_STANDARDS_SASL_SCRAM_H
+#define POSTHORN_STANDARDS_SASL_SCRAM_H
 
 #include "base/arena.h"
 #include "base/buf.h"
