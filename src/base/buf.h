@@ -31,7 +31,7 @@ enum status buf_put(struct buf *b, struct str s);
 enum status buf_put_c(struct buf *b, char c);
 enum status buf_put_u64(struct buf *b, uint64_t v);
 enum status buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-enum status buf_putv(struct buf *b, const char *fmt, va_list ap);
+enum status buf_putv(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /*
  * Room for n more bytes: returns where they go (write, then buf_commit what was written),
  * NULL when that would exceed the maximum.
