@@ -70,6 +70,26 @@ message_check(const struct talk *t)
 	check_failed(__FILE__, __LINE__, "a message ends with a dot");
 }
 
+/* The input is used up and the machine still waits for message data: then nothing was in it that
+ * ends a message. */
+static void
+no_end_was_missed(struct talk *t)
+{
+	struct str raw;
+
+	if (!t->is_in_data || t->is_over)
+		return;
+	buf_put(&t->raw, buf_str(&t->in));
+	raw = buf_str(&t->raw);
+	CHECK(!str_has_prefix_ci(raw, STR(".\r\n")));
+	CHECK(raw.n < 5 || str_find(raw, STR("\r\n.\r\n")) == raw.n);
+	for (size_t i = 0; i < raw.n; i++) {
+		CHECK(raw.p[i] != 0);
+		CHECK(raw.p[i] != '\n' || (i > 0 && raw.p[i - 1] == '\r'));
+		CHECK(raw.p[i] != '\r' || i + 1 == raw.n || raw.p[i + 1] == '\n');
+	}
+}
+
 static void
 reply(struct talk *t, unsigned code)
 {
@@ -220,6 +240,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		feed(&t, str_take(rest, n));
 		rest = str_from(rest, n);
 	}
+	no_end_was_missed(&t);
 	buf_fini(&t.in);
 	buf_fini(&t.out);
 	buf_fini(&t.raw);

@@ -36,8 +36,6 @@ dot_take(struct cur *in, uint8_t *state)
 
 	if (left < 2)
 		return SMTP_DATA_MORE;
-	if (in->p[1] == '\n')
-		return SMTP_DATA_BARE;
 	if (in->p[1] == '\r') {
 		if (left < 3)
 			return SMTP_DATA_MORE;
@@ -46,7 +44,8 @@ dot_take(struct cur *in, uint8_t *state)
 		cur_skip(in, 3);
 		return SMTP_DATA_END;
 	}
-	/* RFC 5321 4.5.2: other characters follow, so the dot is deleted. */
+	/* RFC 5321 4.5.2: other characters follow, so the dot is deleted. (A bare LF is found in
+	 * what follows.) */
 	cur_skip(in, 1);
 	*state = SMTP_DATA_TEXT;
 	return SMTP_DATA_CHUNK;
