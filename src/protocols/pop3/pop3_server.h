@@ -4,6 +4,12 @@
  * Bytes in, events and bytes out, as in smtp_server.h. Events marked [answer] stop the machine until the stated answer was
  * given. After POP3_EV_STLS the object has ended (flush out, handshake, new object with is_tls).
  * Long listings are written in pieces: POP3_EV_FLUSH says "out is well filled, write it and call again".
+ * out needs room for POP3_OUT_MAX bytes; the input buffer for POP3_AUTH_LINE_MAX, POP3_LINE_MAX do but for SASL.
+ *
+ * A login needs TLS or is_cleartext_ok, SCRAM too: what it protects, the mail itself would show (RFC 8314 3). Without,
+ * neither USER nor SASL is offered, and USER is refused before a password was sent. APOP is not offered: it
+ * needs the password in the clear on the server and MD5. A bare CR or LF in a command, and bytes behind STLS in
+ * the same input, end the session.
  */
 #ifndef POSTHORN_PROTOCOLS_POP3_SERVER_H
 #define POSTHORN_PROTOCOLS_POP3_SERVER_H
@@ -57,11 +63,15 @@ bool pop3_server_is_waiting(const struct pop3_server *s);
 void pop3_server_login_ok(struct pop3_server *s, struct buf *out, const struct pop3_message *messages, uint32_t n, uint32_t uidvalidity, bool expire_0);
 /* is_temporary: [SYS/TEMP], else [AUTH]; in_use: [IN-USE]. text a sentence. */
 enum pop3_login_failure { POP3_FAIL_AUTH, POP3_FAIL_TEMP, POP3_FAIL_IN_USE };
+/* The session ends with the POP3_LOGIN_TRIES_MAX-th failure. */
 void pop3_server_login_fail(struct pop3_server *s, struct buf *out, enum pop3_login_failure why, struct str text);
+/* At most POP3_CHALLENGE_MAX bytes. POP3 carries no data with success: SCRAM's last message is a challenge too. */
 void pop3_server_challenge(struct pop3_server *s, struct buf *out, struct str server_bytes);
 /*
  * The message in pieces of any size; dot-stuffed here, CRLF added at the end when it lacks one, TOP cut here (returns false when nothing
  * more is wanted). Write out between pieces; out may refuse nothing (give pieces of at most POP3_PIECE_MAX and flush).
+ * A read that fails after the first piece has no reply: close the connection. Dots are stuffed after every LF, also
+ * one without CR, since some clients take that for a line.
  */
 bool pop3_server_body(struct pop3_server *s, struct buf *out, struct str piece);
 void pop3_server_body_end(struct pop3_server *s, struct buf *out);
