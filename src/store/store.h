@@ -32,7 +32,8 @@ struct blob_id {
 struct store_iter {
 	struct str key;		/* borrowed until the next call */
 	struct str value;
-	void *impl;
+	void *impl;		/* the backend's; NULL: not open */
+	struct store *store;	/* borrowed */
 };
 
 /* Reads, inside a transaction or (txn from store_snapshot) outside. */
@@ -55,18 +56,25 @@ enum status store_add(struct txn *t, struct str key, int64_t by, uint64_t *value
  */
 enum status store_splice(struct txn *t, struct str key, size_t off, struct str bytes) MUST_USE;
 
-/* Blobs: written once, counted references (1 at the start), bytes go when the count is 0 and collection comes by. */
+/*
+ * Blobs: written once, counted references (1 at the start), bytes go when the count is 0 and collection comes by. From the
+ * moment the count reaches 0, also later in that transaction, every call on it says ST_NOTFOUND: so the caller knows it
+ * was the last reference. A count below 0 or above INT32_MAX is ST_LIMIT.
+ */
 enum status store_blob_put(struct txn *t, const struct str *parts, size_t parts_n, struct blob_id *id_out) MUST_USE;
 enum status store_blob_ref(struct txn *t, struct blob_id id, int32_t by) MUST_USE;
 enum status store_blob_size(struct txn *t, struct blob_id id, uint64_t *size_out) MUST_USE;
 /* Appends up to n bytes from off (fewer at the end). Checks integrity where the backend can. */
 enum status store_blob_read(struct txn *t, struct blob_id id, uint64_t off, size_t n, struct buf *out) MUST_USE;
 
-/* A large blob arrives in pieces before its transaction; durable only with it. */
+/*
+ * A large blob arrives in pieces before its transaction; durable only with it. The stage stays the caller's, who
+ * frees it when store_transact has returned, whatever it returned: a function that is run again puts it again.
+ */
 struct store_stage;
 enum status store_stage_new(struct store *s, struct store_stage **out) MUST_USE;
 enum status store_stage_put(struct store_stage *g, struct str bytes) MUST_USE;
-void store_stage_free(struct store_stage **g);	/* not committed: its bytes go */
+void store_stage_free(struct store_stage **g);	/* put by no transaction that returned ST_OK: its bytes go */
 enum status store_blob_put_staged(struct txn *t, struct store_stage **g, struct blob_id *id_out) MUST_USE;
 
 typedef enum status store_fn(struct txn *t, void *arg);
@@ -84,7 +92,10 @@ struct txn *store_snapshot(struct store *s);
 
 /* Readable when store_poll has something to do; -1: call it whenever convenient. */
 int store_fd(struct store *s);
-/* Calls the done functions that are due. ST_IO: the disk failed; the role must end and recover. */
+/*
+ * Calls the done functions that are due; only what store_flush handed over becomes durable. ST_IO: the disk failed; no done
+ * function is called after that, the role must end and recover.
+ */
 enum status store_poll(struct store *s) MUST_USE;
 /* Call once at the end of a turn: hands what was gathered to the disk. */
 void store_flush(struct store *s);
@@ -94,6 +105,7 @@ bool store_is_busy(struct store *s);
 
 /* Lines "name value" (bytes, counts) for people and metrics. */
 enum status store_stats(struct store *s, struct buf *json_out);
+/* Calls no done function; what was not yet reported durable may or may not be there when it is opened again. */
 void store_close(struct store **s);
 
 /* ---- for backends ---- */
