@@ -10,7 +10,7 @@ account_put(struct txn *t, const struct account *a)
 	enum status st;
 
 	buf_init(&record, DIRECTORY_RECORD_BYTES_MAX);
-	st = account_encode(a, &record);
+	st = directory_account_encode(a, &record);
 	if (st == ST_OK)
 		st = store_put(t, key_account(&k, a->id), buf_str(&record));
 	buf_fini(&record);
@@ -56,7 +56,7 @@ directory_entry_get(struct txn *t, struct str local, struct str domain, struct d
 		return ST_NOTFOUND;
 	st = store_get(t, key_address(&k, domain, local), &record);
 	if (st == ST_OK)
-		st = directory_damaged(entry_decode(record, out, targets_out));
+		st = directory_damaged(directory_entry_decode(record, out, targets_out));
 	return st == ST_OK ? directory_address_make(local, domain, &out->address) : st;
 }
 
@@ -98,7 +98,7 @@ directory_account_add(struct txn *t, struct str address, const struct credential
 		return st;
 	a.tenant = home.tenant;
 	buf_init(&record, DIRECTORY_RECORD_BYTES_MAX);
-	st = entry_encode_account(a.id, &record);
+	st = directory_entry_encode_account(a.id, &record);
 	if (st == ST_OK)
 		st = address_put(t, &a.address, buf_str(&record));
 	buf_fini(&record);
@@ -119,7 +119,7 @@ directory_account_get(struct txn *t, struct account_id id, struct account *out)
 	enum status st = store_get(t, key_account(&k, id), &record);
 
 	*out = (struct account){0};
-	return st == ST_OK ? directory_damaged(account_decode(record, out)) : st;
+	return st == ST_OK ? directory_damaged(directory_account_decode(record, out)) : st;
 }
 
 enum status
@@ -273,7 +273,7 @@ directory_alias_add(
 	if (n == 1 && str_eq(directory_address_text(&a), directory_address_text(&parsed[0])))
 		return directory_refuse(why, ST_DENIED, "an alias cannot be its own only target");
 	buf_init(&record, DIRECTORY_RECORD_BYTES_MAX);
-	st = entry_encode_alias(parsed, n, &record);
+	st = directory_entry_encode_alias(parsed, n, &record);
 	if (st == ST_OK)
 		st = address_put(t, &a, buf_str(&record));
 	buf_fini(&record);
@@ -323,7 +323,7 @@ directory_entry_list(struct txn *t, struct str domain, unsigned kinds, struct st
 
 		if (str_eq(local, after))
 			continue;
-		st = directory_damaged(entry_decode(it.value, e, NULL));
+		st = directory_damaged(directory_entry_decode(it.value, e, NULL));
 		if (st == ST_OK)
 			st = directory_address_make(local, domain, &e->address);
 		if (st != ST_OK)

@@ -16,19 +16,19 @@ enum status directory_damaged(enum status st);
 #define DIRECTORY_RECORD_BYTES_MAX \
 	(DIRECTORY_ALIAS_TARGETS_MAX * (DIRECTORY_ADDRESS_BYTES_MAX + 2) + 64)
 
-enum status domain_encode(const struct domain *d, struct buf *out) MUST_USE;
+enum status directory_domain_encode(const struct domain *d, struct buf *out) MUST_USE;
 /* name is not in the record. */
-enum status domain_decode(struct str record, struct domain *out) MUST_USE;
+enum status directory_domain_decode(struct str record, struct domain *out) MUST_USE;
 
-enum status account_encode(const struct account *a, struct buf *out) MUST_USE;
-enum status account_decode(struct str record, struct account *out) MUST_USE;
+enum status directory_account_encode(const struct account *a, struct buf *out) MUST_USE;
+enum status directory_account_decode(struct str record, struct account *out) MUST_USE;
 
 /* What stands at an address: an account's id, or an alias's targets (le16 length, bytes, each). */
-enum status entry_encode_account(struct account_id id, struct buf *out) MUST_USE;
-enum status entry_encode_alias(
+enum status directory_entry_encode_account(struct account_id id, struct buf *out) MUST_USE;
+enum status directory_entry_encode_alias(
     const struct directory_address *targets, size_t n, struct buf *out) MUST_USE;
 /* Address is not in the record. targets_out may be NULL. */
-enum status entry_decode(
+enum status directory_entry_decode(
     struct str record, struct directory_entry *out, struct cur *targets_out) MUST_USE;
 
 /* The domain an address would stand in, which must be local and no alias. */

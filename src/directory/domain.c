@@ -10,7 +10,7 @@ domain_put(struct txn *t, const struct domain *d)
 	enum status st;
 
 	buf_init(&record, DIRECTORY_RECORD_BYTES_MAX);
-	st = domain_encode(d, &record);
+	st = directory_domain_encode(d, &record);
 	if (st == ST_OK)
 		st =
 		    store_put(t, key_domain(&k, directory_domain_text(&d->name)), buf_str(&record));
@@ -28,7 +28,7 @@ domain_get(struct txn *t, const struct directory_domain_name *name, struct domai
 
 	if (st != ST_OK)
 		return st;
-	st = directory_damaged(domain_decode(record, out));
+	st = directory_damaged(directory_domain_decode(record, out));
 	out->name = *name;
 	return st;
 }

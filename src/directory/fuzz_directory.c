@@ -13,7 +13,7 @@ fuzz_entry(struct str record, struct buf *out)
 	struct str one;
 	size_t n = 0;
 
-	if (entry_decode(record, &e, &c) != ST_OK)
+	if (directory_entry_decode(record, &e, &c) != ST_OK)
 		return;
 	while (directory_target_next(&c, &one) == ST_OK) {
 		size_t at = str_find_char_last(one, '@');
@@ -23,8 +23,9 @@ fuzz_entry(struct str record, struct buf *out)
 			  str_take(one, at), str_from(one, at + 1), &targets[n++]) == ST_OK);
 	}
 	CHECK(n == e.targets_n);
-	CHECK((e.kind == DIRECTORY_ALIAS ? entry_encode_alias(targets, n, out)
-					 : entry_encode_account(e.account, out)) == ST_OK);
+	CHECK(
+	    (e.kind == DIRECTORY_ALIAS ? directory_entry_encode_alias(targets, n, out)
+				       : directory_entry_encode_account(e.account, out)) == ST_OK);
 	CHECK(str_eq(buf_str(out), record));
 }
 
@@ -47,14 +48,14 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 			      str_eq(buf_str(&out), record));
 		break;
 	case 1:
-		if (account_decode(record, &account) == ST_OK)
-			CHECK(account_encode(&account, &out) == ST_OK &&
+		if (directory_account_decode(record, &account) == ST_OK)
+			CHECK(directory_account_encode(&account, &out) == ST_OK &&
 			      str_eq(buf_str(&out), record));
 		break;
 	case 2:
-		if (domain_decode(record, &domain) == ST_OK)
-			CHECK(
-			    domain_encode(&domain, &out) == ST_OK && str_eq(buf_str(&out), record));
+		if (directory_domain_decode(record, &domain) == ST_OK)
+			CHECK(directory_domain_encode(&domain, &out) == ST_OK &&
+			      str_eq(buf_str(&out), record));
 		break;
 	case 3:
 		fuzz_entry(record, &out);

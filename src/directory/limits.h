@@ -15,8 +15,9 @@
 #define DIRECTORY_WHY_BYTES_MAX 1024
 
 #define CREDENTIAL_PASSWORD_BYTES_MAX 1024 /* a pass phrase of many words is about 100 */
-#define CREDENTIAL_ARGON2_BYTES_MAX 192 /* ours are 97; parameters, 64-byte salts and hashes fit \
-					 */
+#define CREDENTIAL_ARGON2_BYTES_MAX                                  \
+	192 /* ours are 97; parameters, 64-byte salts and hashes fit \
+	     */
 #define CREDENTIAL_SALT_BYTES_MAX 64
 #define CREDENTIAL_ITERATIONS_MIN 4096	   /* RFC 7677 4 */
 #define CREDENTIAL_ITERATIONS_MAX 10000000 /* 4 s of CPU */

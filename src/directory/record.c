@@ -161,7 +161,7 @@ take_address(struct cur *c, struct directory_address *out)
 }
 
 enum status
-domain_encode(const struct domain *d, struct buf *out)
+directory_domain_encode(const struct domain *d, struct buf *out)
 {
 	(void)buf_put_c(out, RECORD_VERSION);
 	put_u32(out, d->tenant.v);
@@ -172,7 +172,7 @@ domain_encode(const struct domain *d, struct buf *out)
 }
 
 enum status
-domain_decode(struct str record, struct domain *out)
+directory_domain_decode(struct str record, struct domain *out)
 {
 	struct cur c = cur_of(record);
 	struct str alias_of;
@@ -189,7 +189,7 @@ domain_decode(struct str record, struct domain *out)
 }
 
 enum status
-account_encode(const struct account *a, struct buf *out)
+directory_account_encode(const struct account *a, struct buf *out)
 {
 	unsigned bits = (a->settings.is_disabled ? BIT_DISABLED : 0u) |
 			(a->settings.is_pop3_delete_retrieved ? BIT_POP3_DELETE_RETRIEVED : 0u) |
@@ -205,7 +205,7 @@ account_encode(const struct account *a, struct buf *out)
 }
 
 enum status
-account_decode(struct str record, struct account *out)
+directory_account_decode(struct str record, struct account *out)
 {
 	struct cur c = cur_of(record);
 	uint8_t bits;
@@ -222,7 +222,7 @@ account_decode(struct str record, struct account *out)
 }
 
 enum status
-entry_encode_account(struct account_id id, struct buf *out)
+directory_entry_encode_account(struct account_id id, struct buf *out)
 {
 	(void)buf_put_c(out, RECORD_VERSION);
 	(void)buf_put_c(out, DIRECTORY_ACCOUNT);
@@ -231,7 +231,7 @@ entry_encode_account(struct account_id id, struct buf *out)
 }
 
 enum status
-entry_encode_alias(const struct directory_address *targets, size_t n, struct buf *out)
+directory_entry_encode_alias(const struct directory_address *targets, size_t n, struct buf *out)
 {
 	(void)buf_put_c(out, RECORD_VERSION);
 	(void)buf_put_c(out, DIRECTORY_ALIAS);
@@ -267,7 +267,7 @@ targets_count(struct cur targets, uint32_t *n_out)
 }
 
 enum status
-entry_decode(struct str record, struct directory_entry *out, struct cur *targets_out)
+directory_entry_decode(struct str record, struct directory_entry *out, struct cur *targets_out)
 {
 	struct cur c = cur_of(record);
 	uint8_t kind;
