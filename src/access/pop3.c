@@ -87,7 +87,7 @@ session_drop(struct session *s, const char *why)
 /* ---- login ---- */
 
 static bool
-is_same_host(const struct conn *c)
+is_same_host(struct conn *c)
 {
 	return sock_is_loopback(conn_peer(c)) || sock_ip_eq(conn_peer(c), conn_local(c));
 }

@@ -90,7 +90,7 @@ const char *role_kind_name(enum role_kind k);
 	R(DNS, dns, BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE), BIT(RESOLVER)) \
 	R(DNS_ANSWER, dns_answer, BIT(RESOLVER), BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE))
 
-/* What a role needs to know; no secrets. Sent first, and again (then followed by GO) on reload. */
+/* What a role needs to know. No secret but ticket_seed, the named exception, and that only for smtpin and access. Sent first, and again (then followed by GO) on reload. */
 #define SETTINGS_FIELDS(F) \
 	F(u8, role) F(u16, index) F(str, hostname) F(str, data_dir) F(str, empty_dir) F(u32, uid) \
 	F(u64, message_bytes_max) F(u32, rcpts_max) F(u32, messages_max) F(u32, errors_max) \
@@ -99,7 +99,7 @@ const char *role_kind_name(enum role_kind k);
 	F(u32, guesses_max) F(u64, guess_window_ms) F(u8, delimiter) \
 	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
-	F(str, forward) F(str, trust_anchor) F(u8, log_level) F(u8, log_json)
+	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, log_level) F(u8, log_json)
 /* With a descriptor: one end of the line to that peer. */
 #define LINK_FIELDS(F) F(u8, role) F(u16, index)
 /* With a descriptor. protocol: enum listener_protocol; tls: 0 off, 1 STARTTLS, 2 implicit. */

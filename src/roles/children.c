@@ -165,6 +165,9 @@ child_send_settings(struct child *c)
 		(void)config_ip_put(&forward, &f->resolver_forward.ip);
 		(void)buf_putf(&forward, "@%u", f->resolver_forward.port);
 	}
+	if (c->kind == ROLE_SMTPIN || c->kind == ROLE_ACCESS)
+		s.ticket_seed = str_of(p->ticket_seed, sizeof(p->ticket_seed));
+	s.ticket_seed_ms = p->started_ms;
 	settings_limits(&s, &f->limits);
 	settings_store(&s, &f->store);
 	s.exempt_nets = buf_str(&nets);

@@ -27,9 +27,14 @@ front_init(struct front *f, struct role *r, const struct front_ops *ops, void *a
 static struct tls_context *
 front_tls(struct front *f)
 {
+	const struct rec_settings *o = role_settings(f->role);
+
 	if (f->tls == NULL) {
 		tls_process_init();
 		f->tls = tls_context_new(role_loop(f->role), front_sign, f);
+		/* All processes of a port take each other's tickets. */
+		if (o->ticket_seed.n == 32)
+			tls_context_ticket_seed(f->tls, (const uint8_t *)o->ticket_seed.p, o->ticket_seed_ms);
 	}
 	return f->tls;
 }
@@ -37,7 +42,8 @@ front_tls(struct front *f)
 void
 front_fini(struct front *f)
 {
-	front_close(f);
+	for (size_t i = 0; i < f->listeners_n; i++)
+		listener_free(&f->listeners[i].listener);
 	tls_context_free(&f->tls);
 }
 
@@ -85,24 +91,27 @@ on_accept(void *arg, int fd, const struct sock_addr *peer)
 }
 
 static void
-on_refuse(void *arg, int fd, const struct sock_addr *peer)
+on_refuse(void *arg, int fd, const struct sock_addr *peer, enum listen_refusal why)
 {
 	struct front_listener *l = arg;
 
 	(void)peer;
+	(void)why;
 	l->front->ops->refuse(l->front->arg, l, fd);
 }
 
-static struct listener_limits
+static const struct listener_handler listener_handler = {.on_accept = on_accept, .on_refuse = on_refuse};
+
+static struct listener_options
 front_limits(const struct front *f)
 {
 	const struct rec_settings *s = role_settings(f->role);
 
-	return (struct listener_limits){.connections_max = s->connections_max,
-	    .per_address_max = s->per_address_max,
-	    .per_network_max = s->per_network_max,
-	    .v4_prefix_bits = s->v4_prefix,
-	    .v6_prefix_bits = s->v6_prefix,
+	return (struct listener_options){.total_max = s->connections_max,
+	    .per_ip_max = s->per_address_max,
+	    .per_net_max = s->per_network_max,
+	    .v4_net_bits = s->v4_prefix,
+	    .v6_net_bits = s->v6_prefix,
 	    .exempt = f->exempt,
 	    .exempt_n = f->exempt_n};
 }
@@ -111,7 +120,7 @@ void
 front_settings(struct front *f)
 {
 	struct str rest = role_settings(f->role)->exempt_nets, line;
-	struct listener_limits limits;
+	struct listener_options limits;
 
 	f->exempt_n = 0;
 	while (rest.n > 0 && f->exempt_n < FRONT_EXEMPT_MAX) {
@@ -121,14 +130,14 @@ front_settings(struct front *f)
 	}
 	limits = front_limits(f);
 	for (size_t i = 0; i < f->listeners_n; i++)
-		listener_set_limits(f->listeners[i].listener, &limits);
+		listener_set_options(f->listeners[i].listener, &limits);
 }
 
 void
 front_listen(struct front *f, const struct rec_listener *rec, int fd)
 {
 	struct front_listener *l;
-	struct listener_limits limits = front_limits(f);
+	struct listener_options limits = front_limits(f);
 
 	if (f->listeners_n == FRONT_LISTENERS_MAX) {
 		close(fd);
@@ -136,7 +145,7 @@ front_listen(struct front *f, const struct rec_listener *rec, int fd)
 	}
 	l = &f->listeners[f->listeners_n++];
 	*l = (struct front_listener){.front = f, .protocol = rec->protocol, .tls = rec->tls};
-	l->listener = listener_new(role_loop(f->role), fd, &limits, on_accept, on_refuse, l);
+	l->listener = listener_new(role_loop(f->role), fd, &limits, &listener_handler, l);
 }
 
 void

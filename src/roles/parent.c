@@ -372,6 +372,7 @@ parent_main(const struct parent_options *o)
 	p->control_fd = -1;
 	map_seed(rnd_u64(), rnd_u64());
 	clock_init_system(&p->clock);
+	rnd_bytes(p->ticket_seed, sizeof(p->ticket_seed));
 	if (!parent_load(p)) {
 		free(p);
 		return 1;

@@ -69,6 +69,7 @@ struct parent {
 	unsigned stop_stage;
 	int exit_code;
 	uint64_t started_ms;
+	uint8_t ticket_seed[32];
 	struct status_round status;
 };
 

@@ -224,6 +224,7 @@ settings_take(struct role *r, struct cur *c)
 	KEEP(data_dir)
 	KEEP(empty_dir)
 	KEEP(exempt_nets)
+	KEEP(ticket_seed)
 	KEEP(forward)
 	KEEP(trust_anchor)
 	r->has_settings = true;

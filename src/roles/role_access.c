@@ -4,6 +4,7 @@
 
 #include "access/pop3.h"
 #include "base/check.h"
+#include "flow/receive/receive.h"
 #include "roles/front.h"
 #include "sys/sandbox.h"
 
@@ -11,6 +12,8 @@ struct access {
 	struct role *role;
 	struct front front;
 	struct pop3_env *pop3;
+	/* Until AUTH comes with the sending side, submission greets, offers TLS and asks for a login it cannot take yet. */
+	struct receive *submission;
 };
 
 static void access_accept(void *arg, struct front_listener *from, int fd, const struct sock_addr *peer);
@@ -43,6 +46,7 @@ access_new(struct role *r)
 	CHECK(a != NULL);
 	a->role = r;
 	a->pop3 = pop3_env_new(role_loop(r), &pop3_ops, a);
+	a->submission = receive_new(role_loop(r), access_store, a);
 	front_init(&a->front, r, &front_ops, a);
 	return a;
 }
@@ -54,6 +58,7 @@ access_free(void *self)
 
 	front_close(&a->front);
 	pop3_env_free(&a->pop3);
+	receive_free(&a->submission);
 	front_fini(&a->front);
 	free(a);
 }
@@ -65,6 +70,14 @@ access_reload(void *self)
 	const struct rec_settings *o = role_settings(a->role);
 
 	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms});
+	receive_set(a->submission,
+	    &(struct receive_settings){.hostname = o->hostname,
+	        .message_bytes_max = o->message_bytes_max,
+	        .rcpts_max = o->rcpts_max,
+	        .messages_max = o->messages_max,
+	        .errors_max = o->errors_max,
+	        .command_timeout_ms = o->command_timeout_ms,
+	        .data_timeout_ms = o->data_timeout_ms});
 	front_settings(&a->front);
 }
 
@@ -83,6 +96,7 @@ access_start(void *self)
 
 	access_reload(a);
 	pop3_env_set_tls(a->pop3, a->front.tls);
+	receive_set_tls(a->submission, a->front.tls);
 }
 
 static void
@@ -91,7 +105,7 @@ access_accept(void *arg, struct front_listener *from, int fd, const struct sock_
 	struct access *a = arg;
 
 	if (from->protocol == LISTEN_SUBMISSION) {
-		submission_accept(a, from, fd, peer);
+		(void)receive_accept(a->submission, from->listener, fd, peer, SMTP_SUBMISSION, from->tls);
 		return;
 	}
 	pop3_accept(a->pop3, from->listener, fd, peer, from->tls, front_is_exempt(&a->front, peer));
@@ -102,8 +116,10 @@ access_refuse(void *arg, struct front_listener *from, int fd)
 {
 	struct access *a = arg;
 
-	(void)from;
-	pop3_refuse(a->pop3, fd);
+	if (from->protocol == LISTEN_SUBMISSION)
+		receive_refuse(a->submission, fd);
+	else
+		pop3_refuse(a->pop3, fd);
 }
 
 static void
@@ -151,7 +167,8 @@ access_stopped(void *arg)
 {
 	struct access *a = arg;
 
-	role_stopped(a->role);
+	if (pop3_sessions(a->pop3) == 0 && receive_sessions(a->submission) == 0)
+		role_stopped(a->role);
 }
 
 static void
@@ -161,6 +178,7 @@ access_stop(void *self)
 
 	front_close(&a->front);
 	pop3_env_stop(a->pop3, access_stopped, a);
+	receive_stop(a->submission, access_stopped, a);
 }
 
 static void

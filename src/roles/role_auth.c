@@ -132,6 +132,8 @@ auth_prepare(void *self, struct buf *why)
 	uint8_t mac[32];
 
 	(void)why;
+	if (sasl_load() != ST_OK)
+		return ST_IO;
 	o.free_failures = s->guesses_max;
 	o.window_ms = s->guess_window_ms;
 	a->throttle = throttle_new(&o);

@@ -4,10 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "roles/role.h"
-#include "standards/mime/mime.h"
 #include "standards/mime/mime_digest.h"
-
-enum { WORKER_ARENA_BYTES_MAX = 32 << 20 };
 
 struct worker {
 	struct role *role;
@@ -25,7 +22,7 @@ worker_new(struct role *r)
 
 	CHECK(w != NULL);
 	w->role = r;
-	arena_init(&w->arena, WORKER_ARENA_BYTES_MAX);
+	arena_init(&w->arena, MIME_DIGEST_ARENA_BYTES);
 	buf_init(&w->record, MIME_DIGEST_BYTES_MAX);
 	buf_init(&w->body, 1);
 	return w;
@@ -48,7 +45,7 @@ worker_prepare(void *self, struct buf *why)
 	(void)self;
 	(void)why;
 	/* Converters and hashes open files when they are first used: that must be now. */
-	mime_charset_preload();
+	mime_digest_preload();
 	return ST_OK;
 }
 

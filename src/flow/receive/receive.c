@@ -42,7 +42,8 @@ struct session {
 	char *name;		/* by DNS, NUL-terminated; NULL: not known */
 	uint64_t id;
 	uint32_t messages_n;
-	bool is_lmtp, is_implicit_tls, is_paused, is_refused, is_ending;
+	enum smtp_mode mode;
+	bool is_implicit_tls, is_paused, is_refused, is_ending;
 };
 
 struct receive {
@@ -50,7 +51,7 @@ struct receive {
 	receive_store_fn *store;
 	void *store_arg;
 	struct receive_settings settings;
-	struct smtp_server_conf mta, mta_tls, lmtp, lmtp_tls;	/* without and with STARTTLS */
+	struct smtp_server_conf conf[3][2];	/* by enum smtp_mode; without and with STARTTLS */
 	struct tls_context *tls;
 	struct slots sessions;
 	struct receive_counters counters;
@@ -237,7 +238,7 @@ head_put(struct session *s, struct buf *out)
 static void
 session_fail_message(struct session *s, unsigned code, struct str text)
 {
-	uint32_t n = s->is_lmtp ? s->mail->rcpts_n : 1;
+	uint32_t n = s->mode == SMTP_LMTP ? s->mail->rcpts_n : 1;
 
 	while (n-- > 0)
 		session_reply(s, code, text);
@@ -264,7 +265,7 @@ session_end(struct session *s)
 	        .reverse_path = buf_str(&m->reverse_path),
 	        .rcpts = buf_str(&m->rcpts),
 	        .head = buf_str(&head),
-	        .is_each = s->is_lmtp,
+	        .is_each = s->mode == SMTP_LMTP,
 	        .is_staged = m->is_staged,
 	        .body = m->is_staged ? STR_NULL : buf_str(&m->body)});
 	buf_fini(&head);
@@ -287,6 +288,11 @@ session_event(struct session *s, const struct smtp_event *ev)
 {
 	switch (ev->kind) {
 	case SMTP_EV_MORE:
+		return false;
+	case SMTP_EV_FLUSH:
+		/* Many answers to many pipelined commands: they leave first, the rest is shown again. */
+		conn_pause(s->conn);
+		conn_resume(s->conn);
 		return false;
 	case SMTP_EV_MAIL:
 		session_mail(s, ev);
@@ -357,9 +363,7 @@ session_conf(const struct session *s)
 {
 	bool starttls = s->tls != NULL && !s->is_implicit_tls;
 
-	if (s->is_lmtp)
-		return starttls ? &s->r->lmtp_tls : &s->r->lmtp;
-	return starttls ? &s->r->mta_tls : &s->r->mta;
+	return &s->r->conf[s->mode][starttls];
 }
 
 static void
@@ -396,14 +400,14 @@ static const struct conn_handler session_handler = {
     .input = on_input, .timeout = on_timeout, .tls_done = on_tls_done, .closed = on_closed};
 
 uint64_t
-receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, bool is_lmtp, unsigned tls)
+receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, enum smtp_mode mode, unsigned tls)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
 	CHECK(s != NULL);
 	s->r = r;
 	s->from = from;
-	s->is_lmtp = is_lmtp;
+	s->mode = mode;
 	s->tls = tls != 0 ? r->tls : NULL;
 	s->is_implicit_tls = tls == 2 && s->tls != NULL;
 	s->id = slots_add(&r->sessions, s);
@@ -436,7 +440,7 @@ receive_refuse(struct receive *r, int fd)
 	s->r = r;
 	s->is_refused = true;
 	s->id = slots_add(&r->sessions, s);
-	smtp_server_init(&s->smtp, &r->mta, false);
+	smtp_server_init(&s->smtp, &r->conf[SMTP_MTA][0], false);
 	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
 	smtp_server_refuse(&s->smtp, conn_out(s->conn), STR("421 4.7.0 Too many connections from you, try again later"));
 	conn_close(s->conn);
@@ -488,7 +492,7 @@ session_delivered(struct session *s, struct str answers)
 	for (; !cur_at_end(&c) && n < s->mail->rcpts_n; n++) {
 		if (!answer_take(&c, &code, &text))
 			return false;
-		if (s->is_lmtp)
+		if (s->mode == SMTP_LMTP)
 			session_reply(s, code, text);
 		if (worst == 0 || (worst == 250 && code != 250)) {
 			worst = code;
@@ -497,7 +501,7 @@ session_delivered(struct session *s, struct str answers)
 	}
 	if (n != s->mail->rcpts_n)
 		return false;
-	if (!s->is_lmtp)
+	if (s->mode != SMTP_LMTP)
 		session_reply(s, worst, worst_text);
 	if (worst == 250) {
 		s->r->counters.messages++;
@@ -646,16 +650,20 @@ void
 receive_set(struct receive *r, const struct receive_settings *o)
 {
 	struct smtp_server_conf base = {.hostname = o->hostname,
-	    .mode = SMTP_MTA,
 	    .message_bytes_max = o->message_bytes_max,
 	    .rcpts_max = o->rcpts_max,
 	    .messages_max = o->messages_max,
 	    .errors_max = o->errors_max};
 
 	r->settings = *o;
-	r->mta = r->mta_tls = r->lmtp = r->lmtp_tls = base;
-	r->lmtp.mode = r->lmtp_tls.mode = SMTP_LMTP;
-	r->mta_tls.is_starttls_offered = r->lmtp_tls.is_starttls_offered = true;
+	for (int mode = SMTP_MTA; mode <= SMTP_LMTP; mode++)
+		for (int starttls = 0; starttls <= 1; starttls++) {
+			struct smtp_server_conf *c = &r->conf[mode][starttls];
+			*c = base;
+			c->mode = (enum smtp_mode)mode;
+			c->is_starttls_offered = starttls != 0;
+			c->is_auth_required = mode == SMTP_SUBMISSION;
+		}
 }
 
 void

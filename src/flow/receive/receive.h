@@ -43,7 +43,8 @@ void receive_set(struct receive *r, const struct receive_settings *s);
 void receive_set_tls(struct receive *r, struct tls_context *tls);
 
 /* Returns its id. Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. */
-uint64_t receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, bool is_lmtp, unsigned tls);
+uint64_t receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer,
+    enum smtp_mode mode, unsigned tls);
 /* Over a limit: 421 and close. */
 void receive_refuse(struct receive *r, int fd);
 
