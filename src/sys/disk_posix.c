@@ -22,7 +22,7 @@ struct posix_file {
 	struct disk_file base;
 	int fd;
 	bool is_direct;
-	char path[];	/* for log lines only */
+	char path[]; /* for log lines only */
 };
 
 static struct posix_disk *
@@ -48,8 +48,8 @@ failed(const char *op, const char *path)
 		return ST_NOTFOUND;
 	if (e == EEXIST)
 		return ST_EXISTS;
-	log_event(LOG_ERROR, "disk.failed", LOG_CSTR("op", op), LOG_CSTR("path", path), LOG_I64("errno", e),
-	    LOG_CSTR("error", strerror_r(e, text, sizeof(text))));
+	log_event(LOG_ERROR, "disk.failed", LOG_CSTR("op", op), LOG_CSTR("path", path),
+	    LOG_I64("errno", e), LOG_CSTR("error", strerror_r(e, text, sizeof(text))));
 	return e == ENOSPC || e == EDQUOT || e == EFBIG ? ST_LIMIT : ST_IO;
 }
 
@@ -82,8 +82,8 @@ posix_open(struct disk *d, const char *path, unsigned flags, struct disk_file **
 		how |= O_CREAT | (flags & DISK_EXCLUSIVE ? O_EXCL : 0);
 	fd = openat(posix_of(d)->fd, path, how | (is_direct ? O_DIRECT : 0), 0600);
 	/*
-	 * A file system that cannot do O_DIRECT says EINVAL, some of them after having made the file,
-	 * which O_EXCL would then find.
+	 * A file system that cannot do O_DIRECT says EINVAL, some of them after having made the
+	 * file, which O_EXCL would then find.
 	 */
 	if (fd < 0 && errno == EINVAL && is_direct) {
 		is_direct = false;
@@ -122,7 +122,8 @@ posix_pread(struct disk_file *f, void *p, size_t n, uint64_t off, size_t *got)
 		if (k == 0)
 			break;
 		*got += (size_t)k;
-		/* With O_DIRECT an odd count is the end of the file; going on from it would be EINVAL. */
+		/* With O_DIRECT an odd count is the end of the file; going on from it would be
+		 * EINVAL. */
 		if (pf->is_direct && (size_t)k % DISK_ALIGN != 0)
 			break;
 	}
@@ -143,7 +144,8 @@ posix_pwrite(struct disk_file *f, const void *p, size_t n, uint64_t off)
 			continue;
 		if (k < 0)
 			return failed("write", pf->path);
-		/* Write the odd end of a short O_DIRECT write again. No progress at all is a failure. */
+		/* Write the odd end of a short O_DIRECT write again. No progress at all is a
+		 * failure. */
 		if (pf->is_direct)
 			k -= k % DISK_ALIGN;
 		if (k == 0) {
@@ -158,7 +160,8 @@ posix_pwrite(struct disk_file *f, const void *p, size_t n, uint64_t off)
 static enum status
 posix_sync(struct disk_file *f)
 {
-	/* Not tried again after an error: the kernel has dropped the pages, a second call would lie. */
+	/* Not tried again after an error: the kernel has dropped the pages, a second call would
+	 * lie. */
 	return fdatasync(file_of(f)->fd) == 0 ? ST_OK : failed("sync", file_of(f)->path);
 }
 
@@ -176,7 +179,8 @@ posix_size(struct disk_file *f, uint64_t *out)
 static enum status
 posix_truncate(struct disk_file *f, uint64_t size)
 {
-	return ftruncate(file_of(f)->fd, (off_t)size) == 0 ? ST_OK : failed("truncate", file_of(f)->path);
+	return ftruncate(file_of(f)->fd, (off_t)size) == 0 ? ST_OK
+							   : failed("truncate", file_of(f)->path);
 }
 
 static enum status

@@ -9,7 +9,7 @@ enum { SIM_PATH_MAX = 256 };
 
 /* One unsynced change of a file: a write, or (p NULL) a new size. */
 struct sim_change {
-	uint64_t off;	/* the size when p is NULL */
+	uint64_t off; /* the size when p is NULL */
 	size_t n;
 	char *p;
 };
@@ -21,7 +21,7 @@ struct sim_image {
 };
 
 struct sim_inode {
-	unsigned refs;	/* names (live, durable, in unsynced name changes) and open files */
+	unsigned refs; /* names (live, durable, in unsynced name changes) and open files */
 	bool is_dir;
 	struct sim_image live, durable;
 	struct sim_change *changes;
@@ -56,7 +56,7 @@ struct sim_disk {
 	struct sim_names live, durable;
 	struct sim_name_change *changes;
 	size_t changes_n, changes_cap;
-	uint64_t life;	/* one more with each crash: files of an earlier life are dead */
+	uint64_t life; /* one more with each crash: files of an earlier life are dead */
 	uint64_t bytes_max;
 	struct sim_fault faults[DISK_SIM_OPS];
 	uint64_t counts[DISK_SIM_OPS];
@@ -414,7 +414,8 @@ static void
 check_aligned(const struct sim_file *f, const void *p, size_t n, uint64_t off)
 {
 	if (f->flags & DISK_DIRECT)
-		CHECK((uintptr_t)p % DISK_ALIGN == 0 && n % DISK_ALIGN == 0 && off % DISK_ALIGN == 0);
+		CHECK(
+		    (uintptr_t)p % DISK_ALIGN == 0 && n % DISK_ALIGN == 0 && off % DISK_ALIGN == 0);
 }
 
 static enum status
@@ -670,7 +671,8 @@ disk_sim_new(void)
 	return &d->base;
 }
 
-/* The unsynced names: none of them comes through, or the first few (file systems keep their order). */
+/* The unsynced names: none of them comes through, or the first few (file systems keep their order).
+ */
 static void
 names_crash(struct sim_disk *d, enum disk_sim_crash_mode mode, struct prng *r)
 {

@@ -67,7 +67,8 @@ keeps_the_contract(struct disk *d)
 	EXPECT(disk_unlink(d, "dir/a") == ST_NOTFOUND);
 	/* An open file outlives its name. */
 	EXPECT(disk_pread(g, p, 10, 0, &got) == ST_OK && got == 2);
-	EXPECT(disk_free_bytes(d, &free_bytes, &total) == ST_OK && free_bytes <= total && total > 0);
+	EXPECT(
+	    disk_free_bytes(d, &free_bytes, &total) == ST_OK && free_bytes <= total && total > 0);
 	disk_close(&f);
 	disk_close(&g);
 	buf_fini(&names);
@@ -172,7 +173,8 @@ sim_crash_drops_what_was_not_synced(void)
 	disk_free(&d);
 }
 
-/* Four sectors of old bytes, four new ones unsynced: over many seeds every mixture turns up, and only mixtures. */
+/* Four sectors of old bytes, four new ones unsynced: over many seeds every mixture turns up, and
+ * only mixtures. */
 static void
 sim_crash_tears_by_sector(void)
 {

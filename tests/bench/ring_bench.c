@@ -1,6 +1,6 @@
 /*
- * Durable records per second: the ring beside a bare loop of pwrite + fdatasync on a file written before, in the
- * same run, on the same file system.
+ * Durable records per second: the ring beside a bare loop of pwrite + fdatasync on a file written
+ *before, in the same run, on the same file system.
  *
  *	ring_bench FOLDER [SECONDS]
  */
@@ -16,7 +16,12 @@
 #include "base/num.h"
 #include "store/embedded/ring.h"
 
-enum { RECORD_BYTES = 5 * 1024, BARE_BYTES = 8192, BARE_FILE_BYTES = 64 << 20, IN_FLIGHT_MAX = 128 };
+enum {
+	RECORD_BYTES = 5 * 1024,
+	BARE_BYTES = 8192,
+	BARE_FILE_BYTES = 64 << 20,
+	IN_FLIGHT_MAX = 128
+};
 
 static double
 now_s(void)
@@ -34,7 +39,7 @@ cpu_s(void)
 
 	getrusage(RUSAGE_SELF, &u);
 	return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-	    (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+	       (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
 }
 
 /* What one writer can get from this disk. */
@@ -67,7 +72,7 @@ bare(struct disk *d, double seconds)
 
 struct run {
 	struct ring *ring;
-	uint64_t waiting[IN_FLIGHT_MAX];	/* positions, oldest at first */
+	uint64_t waiting[IN_FLIGHT_MAX]; /* positions, oldest at first */
 	size_t first, n;
 	uint64_t done;
 };
@@ -109,7 +114,8 @@ with_ring(struct disk *d, size_t writers, double seconds, struct ring_stats *sta
 	while (now_s() - begin < seconds) {
 		while (r.n < writers) {
 			uint64_t *pos = &r.waiting[(r.first + r.n) % IN_FLIGHT_MAX];
-			if (ring_append(r.ring, &(struct str){record, sizeof(record)}, 1, pos) != ST_OK)
+			if (ring_append(r.ring, &(struct str){record, sizeof(record)}, 1, pos) !=
+			    ST_OK)
 				break;
 			r.n++;
 		}
@@ -141,10 +147,12 @@ main(int argc, char **argv)
 		double got = with_ring(d, writers[i], seconds, &s);
 		cpu = cpu_s() - cpu;
 		double base = (before + bare(d, seconds / 2)) / 2;
-		printf("%3zu writers: %8.0f records/s, bare loop %6.0f/s, ratio %.2f, %.1f records per group, "
+		printf("%3zu writers: %8.0f records/s, bare loop %6.0f/s, ratio %.2f, %.1f records "
+		       "per group, "
 		       "%.3f ms CPU per 100 records, %.2f bytes per byte\n",
 		    writers[i], got, base, got / base, (double)s.records / (double)s.groups,
-		    cpu * 1e5 / (double)s.records, (double)s.bytes_written / ((double)s.records * RECORD_BYTES));
+		    cpu * 1e5 / (double)s.records,
+		    (double)s.bytes_written / ((double)s.records * RECORD_BYTES));
 	}
 	disk_free(&d);
 	return 0;

@@ -1,8 +1,10 @@
 /*
- * Fuzz: whatever the files hold, opening, replay and check end with a status, and a ring that opened works.
+ * Fuzz: whatever the files hold, opening, replay and check end with a status, and a ring that
+ * opened works.
  *
- * First byte: bit 0 makes the rest raw bytes of the files; otherwise it is edits {segment file or head, offset,
- * value, kind} of a real ring, of which some get their checksums made right again. Bit 1: allow_corrupt.
+ * First byte: bit 0 makes the rest raw bytes of the files; otherwise it is edits {segment file or
+ * head, offset, value, kind} of a real ring, of which some get their checksums made right again.
+ * Bit 1: allow_corrupt.
  */
 #include "base/check.h"
 #include "base/num.h"
@@ -82,12 +84,12 @@ make_right(struct disk *d, size_t file, uint64_t off)
 		h.segment_bytes = SEG;
 		h.epoch = le64_get(p + 32);
 		h.cut = le64_get(p + 40) / DISK_ALIGN * DISK_ALIGN;
-		h.group_sequence = le64_get(p + 48);
-		h.durable = le64_get(p + 56);
-		h.start = le64_get(p + 64);
-		h.gaps_n = (unsigned char)p[72] % 4;
+		h.durable = le64_get(p + 48);
+		h.start = le64_get(p + 56);
+		h.gaps_n = (unsigned char)p[64] % 4;
 		for (size_t i = 0; i < h.gaps_n; i++)
-			h.gaps[i] = (struct ring_gap){le64_get(p + 96 + 16 * i), le64_get(p + 104 + 16 * i)};
+			h.gaps[i] = (struct ring_gap){
+			    le64_get(p + 96 + 16 * i), le64_get(p + 104 + 16 * i)};
 		ring_head_encode(&h, p);
 		file_put(d, paths[file], p, RING_HEAD_BYTES, off);
 		return;
@@ -106,12 +108,14 @@ make_right(struct disk *d, size_t file, uint64_t off)
 	};
 	if (g.bytes < RING_GROUP_HEADER + RING_RECORD_HEADER)
 		return;
-	/* Record checksums stay as they are: a wrong one inside a right group must be found, too. */
+	/* Record checksums stay as they are: a wrong one inside a right group must be found, too.
+	 */
 	ring_group_seal_header(&g, p);
 	file_put(d, paths[file], p, ring_align(g.bytes, DISK_ALIGN), off);
 }
 
-static void
+/* False when it made a checksum right: a forgery, no damage that a disk could do. */
+static bool
 edit(struct disk *d, const uint8_t *e)
 {
 	size_t file = e[0] % (FILES + 1);
@@ -119,10 +123,12 @@ edit(struct disk *d, const uint8_t *e)
 
 	/* Headers are where it is worth it. */
 	if (e[0] & 128)
-		off = off / DISK_ALIGN * DISK_ALIGN + off % (RING_GROUP_HEADER + RING_RECORD_HEADER);
+		off =
+		    off / DISK_ALIGN * DISK_ALIGN + off % (RING_GROUP_HEADER + RING_RECORD_HEADER);
 	file_put(d, paths[file], e + 3, 1, off);
 	if (e[4] & 1)
 		make_right(d, file, off);
+	return !(e[4] & 1);
 }
 
 static enum status
@@ -167,6 +173,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	    .ring_id = 7};
 	struct ring *r = NULL;
 	struct buf say;
+	bool is_damage = true;
 
 	buf_init(&say, 1 << 16);
 	if (size > 0 && (*data & 1)) {
@@ -174,7 +181,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else if (size > 0) {
 		real_ring(&o);
 		for (size_t at = 1; at + EDIT_BYTES <= size && at < 200; at += EDIT_BYTES)
-			edit(d, data + at);
+			is_damage &= edit(d, data + at);
 	}
 	enum status checked = ring_check(&o, &say);
 	o.allow_corrupt = size > 0 && (*data & 2);
@@ -183,9 +190,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(checked == ST_OK || o.allow_corrupt);
 		use(r);
 		ring_close(&r);
-		/* What was once opened opens again. */
+		/* What was once opened opens again, without permission. */
 		o.allow_corrupt = false;
-		CHECK(ring_open(&o, &r, &say) == ST_OK);
+		enum status again = ring_open(&o, &r, &say);
+		CHECK(again == ST_OK || !is_damage);
 		ring_close(&r);
 	}
 	disk_free(&d);

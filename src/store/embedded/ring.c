@@ -18,20 +18,20 @@ enum { BUFFERS = 3 };
 
 struct ring_buffer {
 	char *p;
-	uint64_t base;	/* position of its first byte */
-	size_t used;	/* 0: empty; else with the group header */
-	size_t limit;	/* what fits here */
+	uint64_t base; /* position of its first byte */
+	size_t used;   /* 0: empty; else with the group header */
+	size_t limit;  /* what fits here */
 	uint32_t records;
 };
 
 struct ring {
 	struct ring_options o;
-	struct ring_files files;	/* slots and slots_n under lock; the rest is the commit thread's */
-	bool has_last;		/* what ring_open found, for ring_replay */
+	struct ring_files files; /* slots and slots_n under lock; the rest is the commit thread's */
+	bool has_last;		 /* what ring_open found, for ring_replay */
 	struct ring_group last;
 
 	/* The commit thread's. */
-	uint64_t sequence;	/* of the next group */
+	uint64_t sequence; /* of the next group */
 	uint32_t crc_before;
 
 	pthread_t thread;
@@ -40,18 +40,22 @@ struct ring {
 	int event_fd;
 	/* All below under lock. */
 	bool is_stopping, is_waiting, is_failed;
-	bool may_replay;	/* until the first append; until then the files stay as they are */
-	bool is_flush_wanted;	/* the forming group goes as soon as the commit thread is free */
-	bool is_head_wanted;	/* to state the start, so that what was released becomes free */
+	bool may_replay;      /* until the first append; until then the files stay as they are */
+	bool is_flush_wanted; /* the forming group goes as soon as the commit thread is free */
+	bool is_head_wanted;  /* to state the start, so that what was released becomes free */
 	bool is_segment_wanted;
-	bool is_growing_refused;	/* no space on disk: not tried again before something is released */
+	bool
+	    is_growing_refused; /* no space on disk: not tried again before something is released */
 	struct ring_buffer buffers[BUFFERS];
-	/* Group number n uses buffer n % BUFFERS; done <= n < forming are closed, done is the one being written. */
+	/* Group number n uses buffer n % BUFFERS; done <= n < forming are closed, done is the one
+	 * being written. */
 	uint64_t done, forming;
-	uint64_t next;		/* position behind the last closed group */
-	uint64_t segment;	/* that next lies in, once it has a file */
-	uint64_t last_segment;	/* of the last durable group: never recycled, recovery starts from it */
-	uint64_t start_stated;	/* the start that is on disk: only what is before may be overwritten */
+	uint64_t next;	  /* position behind the last closed group */
+	uint64_t segment; /* that next lies in, once it has a file */
+	uint64_t
+	    last_segment; /* of the last durable group: never recycled, recovery starts from it */
+	uint64_t
+	    start_stated; /* the start that is on disk: only what is before may be overwritten */
 	struct ring_stats stats;
 };
 
@@ -63,7 +67,7 @@ slot_is_free(const struct ring *r, const struct ring_slot *s, uint64_t start)
 	if (s->segment == RING_NO_SEGMENT)
 		return true;
 	return r->last_segment != RING_NO_SEGMENT && s->segment < r->last_segment &&
-	    (s->segment + 1) * r->files.segment_bytes <= start;
+	       (s->segment + 1) * r->files.segment_bytes <= start;
 }
 
 static struct ring_slot *
@@ -121,7 +125,8 @@ static struct ring_buffer *
 commit_take(struct ring *r)
 {
 	if (r->done == r->forming &&
-	    (!r->is_flush_wanted || r->buffers[r->forming % BUFFERS].used == 0 || !forming_close(r)))
+	    (!r->is_flush_wanted || r->buffers[r->forming % BUFFERS].used == 0 ||
+		!forming_close(r)))
 		return NULL;
 	return &r->buffers[r->done % BUFFERS];
 }
@@ -239,7 +244,7 @@ is_growing_due(const struct ring *r)
 		return can_grow(r);
 	/* Ahead of need, but not in a simulator's way. */
 	return r->o.threaded && !r->may_replay && !r->is_stopping && can_grow(r) &&
-	    slot_free_find(r, r->stats.start) == NULL;
+	       slot_free_find(r, r->stats.start) == NULL;
 }
 
 /* Does what is most urgent. Called and returns locked. False when there is nothing to do. */
@@ -300,8 +305,9 @@ ring_commit_step(struct ring *r)
 static void
 unlock_and_wake(struct ring *r)
 {
-	bool is_due = r->is_waiting && (r->done < r->forming || r->is_flush_wanted || r->is_head_wanted ||
-					   r->is_segment_wanted || r->is_stopping);
+	bool is_due =
+	    r->is_waiting && (r->done < r->forming || r->is_flush_wanted || r->is_head_wanted ||
+				 r->is_segment_wanted || r->is_stopping);
 
 	if (is_due)
 		r->is_waiting = false;
@@ -658,9 +664,9 @@ head_judge(struct ring_scan *s)
 	if (!f->has_head) {
 		ring_scan_say(s, "%s/head: no whole copy, though there are groups", f->folder);
 		s->gaps_n++;
-	} else if (end < f->head.durable) {
-		ring_scan_say(s, "%s: the log ends at position %llu, but was durable up to %llu", f->folder,
-		    (unsigned long long)end, (unsigned long long)f->head.durable);
+	} else if (end < f->head.durable && !ring_gap_is_allowed(&f->head, end, f->head.durable)) {
+		ring_scan_say(s, "%s: the log ends at position %llu, but was durable up to %llu",
+		    f->folder, (unsigned long long)end, (unsigned long long)f->head.durable);
 		if (s->gaps_n < RING_GAPS_MAX)
 			s->gaps[s->gaps_n] =
 			    (struct ring_gap){end, ring_align(f->head.durable, f->segment_bytes)};
@@ -688,7 +694,8 @@ gaps_allow(struct ring_head *h, const struct ring_scan *s)
 	return true;
 }
 
-/* The tail is what was found; a new epoch begins there, so that nothing behind it can ever come back. */
+/* The tail is what was found; a new epoch begins there, so that nothing behind it can ever come
+ * back. */
 static void
 head_renew(struct ring *r, const struct ring_scan *s)
 {
@@ -701,15 +708,15 @@ head_renew(struct ring *r, const struct ring_scan *s)
 			h->ring_id = rnd_u64();
 		h->epoch = s->has_last ? s->last.epoch : 0;
 	}
-	r->sequence = size_max(s->has_last ? s->last.sequence + 1 : 0, h->group_sequence);
+	r->sequence = s->has_last ? s->last.sequence + 1 : 0;
 	r->crc_before = s->has_last ? s->last.crc : 0;
-	/* No position may ever name two acknowledged records: behind a lost tail it goes on in a new segment. */
+	/* No position may ever name two acknowledged records: behind a lost tail it goes on in a
+	 * new segment. */
 	if (end < h->durable)
 		end = ring_align(h->durable, size);
 	h->segment_bytes = size;
 	h->epoch++;
 	h->cut = end;
-	h->group_sequence = r->sequence;
 	h->durable = end;
 	h->start = s->start;
 }
@@ -732,7 +739,7 @@ state_begin(struct ring *r, const struct ring_scan *s)
 	for (size_t i = 0; i < r->files.slots_n; i++) {
 		struct ring_slot *slot = &r->files.slots[i];
 		bool is_needed = s->has_last && slot->segment <= s->last.segment &&
-		    slot->segment >= s->start / r->files.segment_bytes;
+				 slot->segment >= s->start / r->files.segment_bytes;
 		if (!is_needed && !(s->has_last && slot->segment == s->last.segment))
 			slot->segment = RING_NO_SEGMENT;
 	}
@@ -747,7 +754,8 @@ recover(struct ring *r, struct ring_scan *s)
 	ring_scan_find(s);
 	if (r->files.has_head && r->files.head.segment_bytes != r->files.segment_bytes) {
 		ring_scan_say(s, "%s: made with segments of %llu bytes, not %llu", r->files.folder,
-		    (unsigned long long)r->files.head.segment_bytes, (unsigned long long)r->files.segment_bytes);
+		    (unsigned long long)r->files.head.segment_bytes,
+		    (unsigned long long)r->files.segment_bytes);
 		return ST_UNSUPPORTED;
 	}
 	if (!is_new(s)) {
@@ -782,8 +790,8 @@ open_files(struct ring *r, struct buf *error_out)
 	head_renew(r, &s);
 	state_begin(r, &s);
 	/*
-	 * When only the process died, the last group may still wait in memory for its sync. It counts as
-	 * durable from here on, so it must be.
+	 * When only the process died, the last group may still wait in memory for its sync. It
+	 * counts as durable from here on, so it must be.
 	 */
 	slot = s.has_last ? ring_files_slot(&r->files, s.last.segment) : NULL;
 	if (slot != NULL)
@@ -872,7 +880,8 @@ ring_close(struct ring **rp)
 	pthread_mutex_lock(&r->lock);
 	r->is_flush_wanted = true;
 	r->is_stopping = true;
-	/* States that all is durable: then even damage to the last group cannot be taken for a torn tail. */
+	/* States that all is durable: then even damage to the last group cannot be taken for a torn
+	 * tail. */
 	r->is_head_wanted = true;
 	unlock_and_wake(r);
 	if (r->o.threaded)
@@ -936,7 +945,8 @@ ring_replay(struct ring *r, uint64_t from, ring_replay_fn *fn, void *arg)
 	if (from < r->stats.start)
 		return ST_NOTFOUND;
 	if (from > r->stats.durable) {
-		log_event(LOG_ERROR, "ring.tail_lost", LOG_U64("from", from), LOG_U64("tail", r->stats.durable));
+		log_event(LOG_ERROR, "ring.tail_lost", LOG_U64("from", from),
+		    LOG_U64("tail", r->stats.durable));
 		st = tail_move(r, from);
 		if (st != ST_OK)
 			return st;
@@ -971,10 +981,11 @@ ring_check(const struct ring_options *o, struct buf *out)
 	}
 	if (ring_scan_is_damaged(&s))
 		st = ST_IO;
-	ring_scan_say(&s, "%s: positions %llu to %llu, %llu groups, %llu records, %zu segment files, %zu gaps",
+	ring_scan_say(&s,
+	    "%s: positions %llu to %llu, %llu groups, %llu records, %zu segment files, %zu gaps",
 	    o->folder, (unsigned long long)s.start,
-	    (unsigned long long)(s.has_last ? ring_group_end(&s.last) : s.start), (unsigned long long)s.groups,
-	    (unsigned long long)s.records, f.slots_n, s.gaps_n);
+	    (unsigned long long)(s.has_last ? ring_group_end(&s.last) : s.start),
+	    (unsigned long long)s.groups, (unsigned long long)s.records, f.slots_n, s.gaps_n);
 out:
 	ring_scan_fini(&s);
 	ring_files_close(&f);

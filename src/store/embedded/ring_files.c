@@ -6,7 +6,8 @@
 #include "base/num.h"
 #include "store/embedded/ring_internal.h"
 
-/* Zeros are written so many at a time, each synced: a group that comes meanwhile waits for one of them. */
+/* Zeros are written so many at a time, each synced: a group that comes meanwhile waits for one of
+ * them. */
 enum { GROW_STEP_BYTES = 1 << 20 };
 /* More files than any configuration asks for; above it a name is not ours. */
 enum { SLOTS_MAX = 65536 };
@@ -19,10 +20,9 @@ enum {
 	AT_SEGMENT_BYTES = 24,
 	AT_EPOCH = 32,
 	AT_CUT = 40,
-	AT_GROUP_SEQUENCE = 48,
-	AT_DURABLE = 56,
-	AT_START = 64,
-	AT_GAPS_N = 72,
+	AT_DURABLE = 48,
+	AT_START = 56,
+	AT_GAPS_N = 64,
 	AT_GAPS = 96,
 	AT_CRC = RING_HEAD_BYTES - 4,
 };
@@ -38,7 +38,6 @@ ring_head_encode(const struct ring_head *h, char out[RING_HEAD_BYTES])
 	le64_put(out + AT_SEGMENT_BYTES, h->segment_bytes);
 	le64_put(out + AT_EPOCH, h->epoch);
 	le64_put(out + AT_CUT, h->cut);
-	le64_put(out + AT_GROUP_SEQUENCE, h->group_sequence);
 	le64_put(out + AT_DURABLE, h->durable);
 	le64_put(out + AT_START, h->start);
 	le64_put(out + AT_GAPS_N, h->gaps_n);
@@ -61,7 +60,6 @@ ring_head_parse(const char p[RING_HEAD_BYTES], struct ring_head *h)
 	    .segment_bytes = le64_get(p + AT_SEGMENT_BYTES),
 	    .epoch = le64_get(p + AT_EPOCH),
 	    .cut = le64_get(p + AT_CUT),
-	    .group_sequence = le64_get(p + AT_GROUP_SEQUENCE),
 	    .durable = le64_get(p + AT_DURABLE),
 	    .start = le64_get(p + AT_START),
 	    .gaps_n = (size_t)le64_get(p + AT_GAPS_N),
@@ -70,6 +68,15 @@ ring_head_parse(const char p[RING_HEAD_BYTES], struct ring_head *h)
 		h->gaps[i] = (struct ring_gap){
 		    le64_get(p + AT_GAPS + 16 * i), le64_get(p + AT_GAPS + 16 * i + 8)};
 	return true;
+}
+
+bool
+ring_gap_is_allowed(const struct ring_head *h, uint64_t from, uint64_t to)
+{
+	for (size_t i = 0; i < h->gaps_n; i++)
+		if (h->gaps[i].from <= from && to <= h->gaps[i].to)
+			return true;
+	return false;
 }
 
 static void
@@ -174,7 +181,8 @@ head_open(struct ring_files *f)
 		return ST_OK;
 	if (st != ST_OK)
 		return st;
-	/* A copy that a killed process left unsynced must not be the only whole one while the other is written. */
+	/* A copy that a killed process left unsynced must not be the only whole one while the other
+	 * is written. */
 	if (!f->is_readonly && (st = disk_sync(f->head_file)) != ST_OK)
 		return st;
 	return head_read(f);
@@ -234,7 +242,8 @@ ring_files_head_write(struct ring_files *f)
 {
 	char p[RING_HEAD_BYTES], path[RING_PATH_MAX];
 	enum status st = ST_OK;
-	/* The other one first: it may be the victim of a crash already, and this write may be the next. */
+	/* The other one first: it may be the victim of a crash already, and this write may be the
+	 * next. */
 	uint64_t at = f->head_at;
 
 	path_of(f, "head", path);

@@ -62,15 +62,16 @@ window_fill(struct ring_scan *s, const struct ring_slot *slot, uint64_t off, siz
 }
 
 /*
- * n bytes of a segment file, borrowed until the next call; NULL when the file is too short or cannot be
- * read. Reads ahead unless is_single.
+ * n bytes of a segment file, borrowed until the next call; NULL when the file is too short or
+ * cannot be read. Reads ahead unless is_single.
  */
 static const char *
 bytes_at(struct ring_scan *s, const struct ring_slot *slot, uint64_t off, size_t n, bool is_single)
 {
 	size_t ahead = is_single ? n : size_max(n, WINDOW_BYTES);
 
-	if (s->window_slot == slot && off >= s->window_off && off + n <= s->window_off + s->window_n)
+	if (s->window_slot == slot && off >= s->window_off &&
+	    off + n <= s->window_off + s->window_n)
 		return s->window + (off - s->window_off);
 	/* One bad sector must not hide what stands around it. */
 	if (!window_fill(s, slot, off, ahead) && (ahead == n || !window_fill(s, slot, off, n))) {
@@ -81,8 +82,8 @@ bytes_at(struct ring_scan *s, const struct ring_slot *slot, uint64_t off, size_t
 }
 
 /*
- * What the head says about a group is what keeps cut and foreign groups out, also such as a stranger put
- * into a mail: ring_id is a random number that never leaves the disk.
+ * What the head says about a group is what keeps cut and foreign groups out, also such as a
+ * stranger put into a mail: ring_id is a random number that never leaves the disk.
  */
 static bool
 is_of_this_log(const struct ring_files *f, const struct ring_group *g)
@@ -91,7 +92,8 @@ is_of_this_log(const struct ring_files *f, const struct ring_group *g)
 
 	if (!f->has_head)
 		return true;
-	return g->ring_id == h->ring_id && (g->position >= h->cut ? g->epoch == h->epoch : g->epoch < h->epoch);
+	return g->ring_id == h->ring_id &&
+	       (g->position >= h->cut ? g->epoch == h->epoch : g->epoch < h->epoch);
 }
 
 /* A group's header at this place of a segment file, body not looked at. */
@@ -103,8 +105,8 @@ header_at(struct ring_scan *s, const struct ring_slot *slot, uint64_t off, bool 
 	const char *p = bytes_at(s, slot, off, RING_GROUP_HEADER, is_single);
 
 	return p != NULL && ring_group_parse(p, g) && g->segment == g->position / size &&
-	    g->position % size == off && ring_align(g->bytes, DISK_ALIGN) <= size - off &&
-	    is_of_this_log(s->files, g);
+	       g->position % size == off && ring_align(g->bytes, DISK_ALIGN) <= size - off &&
+	       is_of_this_log(s->files, g);
 }
 
 /* A whole group; its bytes are borrowed. NULL: none. */
@@ -123,8 +125,8 @@ group_at(struct ring_scan *s, const struct ring_slot *slot, uint64_t off, struct
 /* ---- which segment, which group is the last ---- */
 
 /*
- * The segment a file holds is said by its first group. When that is torn or damaged, the newest header
- * behind it says it.
+ * The segment a file holds is said by its first group. When that is torn or damaged, the newest
+ * header behind it says it.
  */
 static void
 slot_identify(struct ring_scan *s, struct ring_slot *slot)
@@ -173,6 +175,21 @@ slot_below(const struct ring_files *f, uint64_t limit)
 	return best;
 }
 
+/* The file with the lowest segment number from first on. */
+static const struct ring_slot *
+slot_from(const struct ring_files *f, uint64_t first)
+{
+	const struct ring_slot *best = NULL;
+
+	for (size_t i = 0; i < f->slots_n; i++) {
+		const struct ring_slot *slot = &f->slots[i];
+		if (slot->segment >= first && slot->segment != RING_NO_SEGMENT &&
+		    (best == NULL || slot->segment < best->segment))
+			best = slot;
+	}
+	return best;
+}
+
 void
 ring_scan_find(struct ring_scan *s)
 {
@@ -194,8 +211,9 @@ ring_scan_find(struct ring_scan *s)
 /* ---- the chain ---- */
 
 struct chain {
-	uint64_t pos;		/* where the next group is expected */
-	bool is_linked;		/* sequence, crc and epoch of the group before are known */
+	uint64_t pos;	 /* where the next group is expected */
+	bool is_linked;	 /* the group before is known: */
+	uint64_t before; /* its position */
 	uint64_t sequence, epoch;
 	uint32_t crc;
 };
@@ -204,7 +222,7 @@ static bool
 is_next(const struct chain *c, const struct ring_group *g)
 {
 	return !c->is_linked ||
-	    (g->sequence == c->sequence + 1 && g->crc_before == c->crc && g->epoch >= c->epoch);
+	       (g->sequence == c->sequence + 1 && g->crc_before == c->crc && g->epoch >= c->epoch);
 }
 
 static const char *
@@ -216,7 +234,8 @@ group_at_position(struct ring_scan *s, uint64_t pos, struct ring_group *g)
 	return slot == NULL ? NULL : group_at(s, slot, pos % size, g);
 }
 
-/* The group that follows: here, or, as this segment had no room for it, at the start of the next. */
+/* The group that follows: here, or, as this segment had no room for it, at the start of the next.
+ */
 static const char *
 chain_next(struct ring_scan *s, const struct chain *c, struct ring_group *g)
 {
@@ -231,31 +250,29 @@ chain_next(struct ring_scan *s, const struct chain *c, struct ring_group *g)
 	return p != NULL && is_next(c, g) ? p : NULL;
 }
 
-/* The first whole group at or behind pos that may belong to this log: where it goes on after damage. */
+/*
+ * The first whole group at or behind pos: where the log goes on after damage. That it belongs to
+ * the log is said by its position, ring and epoch: within an epoch each position is written once.
+ */
 static const char *
 chain_resume(struct ring_scan *s, const struct chain *c, struct ring_group *g)
 {
 	uint64_t size = s->files->segment_bytes;
 
+	/* By the files there are: positions may be far apart. */
 	for (uint64_t seg = c->pos / size; seg <= s->last.segment; seg++) {
-		const struct ring_slot *slot = ring_files_slot(s->files, seg);
-		uint64_t off = seg == c->pos / size ? c->pos % size : 0;
-		for (; slot != NULL && off < size; off += DISK_ALIGN) {
+		const struct ring_slot *slot = slot_from(s->files, seg);
+		if (slot == NULL)
+			return NULL;
+		uint64_t off = slot->segment == c->pos / size ? c->pos % size : 0;
+		for (; off < size; off += DISK_ALIGN) {
 			const char *p = group_at(s, slot, off, g);
-			if (p != NULL && (!c->is_linked || g->sequence > c->sequence))
+			if (p != NULL)
 				return p;
 		}
+		seg = slot->segment;
 	}
 	return NULL;
-}
-
-static bool
-is_allowed(const struct ring_head *h, uint64_t from, uint64_t to)
-{
-	for (size_t i = 0; i < h->gaps_n; i++)
-		if (h->gaps[i].from <= from && to <= h->gaps[i].to)
-			return true;
-	return false;
 }
 
 static void
@@ -265,14 +282,15 @@ gap_add(struct ring_scan *s, uint64_t from, uint64_t to)
 	const struct ring_slot *slot = ring_files_slot(s->files, from / size);
 	char path[RING_PATH_MAX] = "a missing segment file";
 
-	if (to <= s->start || (s->files->has_head && is_allowed(&s->files->head, from, to)))
+	if (to <= s->start ||
+	    (s->files->has_head && ring_gap_is_allowed(&s->files->head, from, to)))
 		return;
 	if (slot != NULL)
 		ring_slot_path(s->files, slot, path);
 	ring_scan_say(s,
-	    "%s, offset %llu: damage from position %llu to %llu, before the durable position %llu", path,
-	    (unsigned long long)(from % size), (unsigned long long)from, (unsigned long long)to,
-	    (unsigned long long)s->last.durable);
+	    "%s, offset %llu: damage from position %llu to %llu, before the durable position %llu",
+	    path, (unsigned long long)(from % size), (unsigned long long)from,
+	    (unsigned long long)to, (unsigned long long)s->last.durable);
 	if (s->gaps_n < RING_GAPS_MAX)
 		s->gaps[s->gaps_n] = (struct ring_gap){from, to};
 	s->gaps_n++;
@@ -297,14 +315,17 @@ ring_scan_walk(struct ring_scan *s, uint64_t from, ring_visit_fn *fn, void *arg)
 				s->has_read_error = true;
 				return ST_OK;
 			}
-			gap_add(s, c.pos, g.position);
+			/* No byte between, yet it does not follow: then the group before is not
+			 * what was written. */
+			gap_add(s, g.position == c.pos ? c.before : c.pos, g.position);
 		}
 		s->groups++;
 		s->records += g.records;
 		st = fn == NULL ? ST_OK : fn(arg, &g, p);
 		if (st != ST_OK)
 			return st;
-		c = (struct chain){ring_group_end(&g), true, g.sequence, g.epoch, g.crc};
+		c = (struct chain){
+		    ring_group_end(&g), true, g.position, g.sequence, g.epoch, g.crc};
 	}
 	return ST_OK;
 }

@@ -20,7 +20,7 @@ struct model {
 		uint32_t id, bytes;
 	} v[RECORDS_MAX];
 	size_t n, durable_n;
-	size_t first;	/* records before were released */
+	size_t first; /* records before were released */
 	uint32_t id_next;
 };
 
@@ -102,8 +102,8 @@ put(struct env *e, uint32_t bytes)
 
 	CHECK(m->n < RECORDS_MAX && bytes <= sizeof(p));
 	record_fill(m->id_next, bytes, p);
-	st = ring_append(
-	    e->ring, (struct str[]){str_of(p, half), STR_NULL, str_of(p + half, bytes - half)}, 3, &pos);
+	st = ring_append(e->ring,
+	    (struct str[]){str_of(p, half), STR_NULL, str_of(p + half, bytes - half)}, 3, &pos);
 	if (st != ST_OK)
 		return st;
 	if (m->n > 0)
@@ -162,7 +162,8 @@ replay_check(void *arg, uint64_t pos, struct str record)
 	struct env *e = arg;
 	size_t i = e->replayed;
 
-	if (i >= e->m.n || pos != e->m.v[i].pos || !record_is(e->m.v[i].id, e->m.v[i].bytes, record)) {
+	if (i >= e->m.n || pos != e->m.v[i].pos ||
+	    !record_is(e->m.v[i].id, e->m.v[i].bytes, record)) {
 		e->is_bad = true;
 		return ST_EOF;
 	}
@@ -170,7 +171,8 @@ replay_check(void *arg, uint64_t pos, struct str record)
 	return ST_OK;
 }
 
-/* After a reopening: every durable record is there, in order, unchanged, once; of the others the first few. */
+/* After a reopening: every durable record is there, in order, unchanged, once; of the others the
+ * first few. */
 static void
 replay(struct env *e)
 {
@@ -179,8 +181,8 @@ replay(struct env *e)
 	e->replayed = e->m.first;
 	ring_stats(e->ring, &s);
 	/* An index remembers durable positions only. */
-	enum status st = ring_replay(
-	    e->ring, e->m.first < e->m.durable_n ? e->m.v[e->m.first].pos : s.start, replay_check, e);
+	enum status st = ring_replay(e->ring,
+	    e->m.first < e->m.durable_n ? e->m.v[e->m.first].pos : s.start, replay_check, e);
 	EXPECT(st == ST_OK);
 	EXPECT(!e->is_bad);
 	EXPECT(e->replayed >= e->m.durable_n);
@@ -334,13 +336,17 @@ grows_and_is_full(void)
 	enum status st;
 
 	EXPECT(env_open(e) == ST_OK);
-	while ((st = put(e, 8000)) == ST_OK || !(ring_stats(e->ring, &s), s.is_full && s.segments == 4))
+	do {
+		ring_stats(e->ring, &s);
+		st = put(e, 8000);
 		EXPECT(commit(e) == ST_OK);
+	} while (st == ST_OK || s.segments < 4);
 	EXPECT(st == ST_LIMIT);
 	EXPECT(commit(e) == ST_OK && put(e, 8000) == ST_LIMIT);
 	/* Every segment holds as many groups as fit it. */
 	EXPECT(e->m.n == 4 * (SEG / 8192) && e->m.durable_n == e->m.n);
-	/* A released segment is free only once that is on disk: no record has told it, so the head does. */
+	/* A released segment is free only once that is on disk: no record has told it, so the head
+	 * does. */
 	e->m.first = 9;
 	ring_release(e->ring, e->m.v[9].pos);
 	EXPECT(put(e, 8000) == ST_LIMIT);
@@ -430,7 +436,8 @@ replay_keeps_to_its_positions(void)
 	e->m.first = 58;
 	replay(e);
 	EXPECT(e->replayed == 60);
-	/* An operator may let it go on behind what the index knows; from then on it opens by itself. */
+	/* An operator may let it go on behind what the index knows; from then on it opens by
+	 * itself. */
 	ring_close(&e->ring);
 	e->o.allow_corrupt = true;
 	EXPECT(env_open(e) == ST_OK);
@@ -512,8 +519,9 @@ replay_skipping(void *arg, uint64_t pos, struct str record)
 }
 
 /*
- * A flipped bit anywhere in what is durable and needed is found at opening; with allow_corrupt the rest is
- * served, and the next opening needs no permission. After a clean end also the last group is covered.
+ * A flipped bit anywhere in what is durable and needed is found at opening; with allow_corrupt the
+ * rest is served, and the next opening needs no permission. After a clean end also the last group
+ * is covered.
  */
 static void
 finds_every_flipped_bit(void)
@@ -535,7 +543,9 @@ finds_every_flipped_bit(void)
 		uint64_t first = 0;
 		for (size_t i = 0; i < e->m.n; i++) {
 			uint64_t from = e->m.v[i].pos - RING_GROUP_HEADER;
-			first += at >= from && at < from + ring_align(RING_OVERHEAD + e->m.v[i].bytes, DISK_ALIGN);
+			first +=
+			    at >= from &&
+			    at < from + ring_align(RING_OVERHEAD + e->m.v[i].bytes, DISK_ALIGN);
 		}
 		if (first == 0)
 			continue;
@@ -604,7 +614,8 @@ missing_files_are_damage(void)
 		e->o.allow_corrupt = true;
 		EXPECT(env_open(e) == ST_OK);
 		e->replayed = 0;
-		EXPECT(ring_replay(e->ring, 0, replay_skipping, e) == ST_OK && !e->is_bad && e->replayed == 9);
+		EXPECT(ring_replay(e->ring, 0, replay_skipping, e) == ST_OK && !e->is_bad &&
+		       e->replayed == 9);
 		put_durable(e, 5000, 100);
 		ring_close(&e->ring);
 		e->o.allow_corrupt = false;
@@ -624,7 +635,8 @@ file_cut(struct disk *d, const char *path, uint64_t from, uint64_t to)
 	disk_close(&f);
 }
 
-/* The last group torn at every byte: it goes, nothing else does, and what comes next is not confused by its rest. */
+/* The last group torn at every byte: it goes, nothing else does, and what comes next is not
+ * confused by its rest. */
 static void
 torn_tail_is_cut(void)
 {
@@ -655,15 +667,16 @@ torn_tail_is_cut(void)
 }
 
 /*
- * Somebody sends a mail whose body is a group for just the place where it will stand. Cut, and with a short group
- * before it, the forged one is where the next group is looked for.
+ * Somebody sends a mail whose body is a group for just the place where it will stand. Cut, and with
+ * a short group before it, the forged one is where the next group is looked for.
  */
 static void
 forged_group_is_not_taken(void)
 {
 	struct env *e = env_new(16 << 10, 8 << 10, 2, 2);
 	char *body = aligned_alloc(DISK_ALIGN, DISK_ALIGN), pad[8192] = {0};
-	struct ring_group g = {.ring_id = 8, .epoch = 2, .sequence = 2, .position = 8192, .durable = 8192};
+	struct ring_group g = {
+	    .ring_id = 8, .epoch = 2, .sequence = 2, .position = 8192, .durable = 8192};
 	uint64_t pos;
 
 	CHECK(body != NULL);
@@ -676,7 +689,8 @@ forged_group_is_not_taken(void)
 	ring_group_seal(&g, body);
 	/* Its group begins at 4096, the forged one inside it at 8192. */
 	EXPECT(ring_append(e->ring,
-		   (struct str[]){str_of(pad, DISK_ALIGN - RING_OVERHEAD), str_of(body, 2000)}, 2, &pos) == ST_OK);
+		   (struct str[]){str_of(pad, DISK_ALIGN - RING_OVERHEAD), str_of(body, 2000)}, 2,
+		   &pos) == ST_OK);
 	EXPECT(pos == DISK_ALIGN + RING_GROUP_HEADER);
 	EXPECT(commit(e) == ST_OK);
 	disk_sim_crash(e->disk, DISK_SIM_KEEP, NULL);
@@ -700,7 +714,7 @@ forged_group_is_not_taken(void)
 struct crasher {
 	struct disk *disk;
 	struct prng *r;
-	uint64_t in;	/* syncs from now, 0: never */
+	uint64_t in; /* syncs from now, 0: never */
 	bool has_crashed;
 };
 
@@ -747,7 +761,8 @@ static void
 crash_put(struct env *e, struct prng *r)
 {
 	uint32_t max = (uint32_t)(e->o.group_bytes_max - RING_OVERHEAD);
-	uint32_t bytes = (uint32_t)(prng_below(r, 4) ? prng_below(r, 1500) : prng_below(r, max + 1));
+	uint32_t bytes =
+	    (uint32_t)(prng_below(r, 4) ? prng_below(r, 1500) : prng_below(r, max + 1));
 	enum status st = put(e, bytes);
 
 	EXPECT(st == ST_OK || st == ST_LIMIT || st == ST_IO);
@@ -807,7 +822,8 @@ crash_run(uint64_t seed)
 	prng_init(&r, seed);
 	uint64_t size = sizes[prng_below(&r, COUNT_OF(sizes))];
 	uint32_t first = 2 + (uint32_t)prng_below(&r, 2);
-	e = env_new(size, prng_below(&r, 2) ? 8 << 10 : size / 2, first, first + (uint32_t)prng_below(&r, 3));
+	e = env_new(size, prng_below(&r, 2) ? 8 << 10 : size / 2, first,
+	    first + (uint32_t)prng_below(&r, 3));
 	c.disk = e->disk;
 	disk_sim_on_sync(e->disk, crash_at_sync, &c);
 	/* The very first opening may be cut short too. */
@@ -875,8 +891,8 @@ static void
 threads_on_the_real_disk(void)
 {
 	char root[] = "/tmp/posthorn-test-ring-XXXXXX";
-	static const char *const files[] = {
-	    "ring/head", "ring/000000.seg", "ring/000001.seg", "ring/000002.seg", "ring/000003.seg"};
+	static const char *const files[] = {"ring/head", "ring/000000.seg", "ring/000001.seg",
+	    "ring/000002.seg", "ring/000003.seg"};
 	struct env *e = env_new(SEG, GROUP, 2, 4);
 	struct disk *sim = e->disk;
 	char path[64];
