@@ -709,6 +709,65 @@ forged_group_is_not_taken(void)
 	env_free(&e);
 }
 
+/*
+ * A cut group becomes whole after all (the client sent the same bytes again, and the next crash
+ * kept just the right sectors): it was cut, others may stand on that, so it stays cut.
+ */
+static void
+cut_group_stays_cut(void)
+{
+	struct env *e = env_new(16 << 10, 8 << 10, 2, 2);
+
+	EXPECT(env_open(e) == ST_OK);
+	put_durable(e, 10, 100);
+	put_durable(e, 5000, 100);
+	disk_sim_crash(e->disk, DISK_SIM_KEEP, NULL);
+	ring_close(&e->ring);
+	file_flip(e->disk, "ring/000000.seg", 5000, 1);
+	e->m.durable_n = 1;
+	EXPECT(env_open(e) == ST_OK);
+	replay(e);
+	EXPECT(e->m.n == 1);
+	disk_sim_crash(e->disk, DISK_SIM_KEEP, NULL);
+	ring_close(&e->ring);
+	file_flip(e->disk, "ring/000000.seg", 5000, 1);
+	EXPECT(env_open(e) == ST_OK);
+	replay(e);
+	EXPECT(e->m.n == 1);
+	put_durable(e, 20, 100);
+	ring_close(&e->ring);
+	EXPECT(env_open(e) == ST_OK);
+	replay(e);
+	EXPECT(e->m.n == 2);
+	env_free(&e);
+}
+
+/* All is released, and the next group is torn: recovery must still find where the log ended. */
+static void
+last_group_is_never_overwritten(void)
+{
+	struct env *e = env_new(16 << 10, 8 << 10, 2, 2);
+	struct ring_stats s;
+
+	EXPECT(env_open(e) == ST_OK);
+	put_durable(e, 8000, 100);
+	put_durable(e, 8000, 100);
+	ring_stats(e->ring, &s);
+	EXPECT(s.durable == 16 << 10);
+	e->m.first = 2;
+	ring_release(e->ring, s.durable);
+	ring_close(&e->ring);
+	EXPECT(env_open(e) == ST_OK);
+	EXPECT(put(e, 8000) == ST_OK);
+	disk_sim_fail(e->disk, DISK_SIM_WRITE, 1, ST_IO, 512);
+	EXPECT(commit(e) == ST_IO);
+	ring_close(&e->ring);
+	EXPECT(env_open(e) == ST_OK);
+	ring_stats(e->ring, &s);
+	EXPECT(s.durable == 16 << 10);
+	env_free(&e);
+}
+
 /* ---- crashes ---- */
 
 struct crasher {
@@ -965,6 +1024,8 @@ main(void)
 	UNIT(missing_files_are_damage);
 	UNIT(torn_tail_is_cut);
 	UNIT(forged_group_is_not_taken);
+	UNIT(cut_group_stays_cut);
+	UNIT(last_group_is_never_overwritten);
 	UNIT(crashes_lose_nothing_durable);
 	UNIT(threads_on_the_real_disk);
 	UNIT(threaded_error_wakes_the_loop);
