@@ -792,6 +792,9 @@ open_files(struct ring *r, struct buf *error_out)
 		st = slots_prepare(r);
 	if (st == ST_OK)
 		st = ring_files_head_write(&r->files);
+	/* Also for names that an opening before this one made and did not come to sync. */
+	if (st == ST_OK)
+		st = disk_sync_dir(r->o.disk, r->o.folder);
 out:
 	if (st != ST_OK && error_out != NULL)
 		ring_scan_say(&s, "%s: not opened: %s", r->o.folder, status_word(st));

@@ -156,6 +156,7 @@ head_read(struct ring_files *f)
 		    (!f->has_head || h.sequence > f->head.sequence)) {
 			f->has_head = true;
 			f->head = h;
+			f->head_at = i;
 		}
 	}
 	return ST_OK;
@@ -173,7 +174,9 @@ head_open(struct ring_files *f)
 		return ST_OK;
 	if (st != ST_OK)
 		return st;
-	f->has_head_file = true;
+	/* A copy that a killed process left unsynced must not be the only whole one while the other is written. */
+	if (!f->is_readonly && (st = disk_sync(f->head_file)) != ST_OK)
+		return st;
 	return head_read(f);
 }
 
@@ -230,21 +233,21 @@ enum status
 ring_files_head_write(struct ring_files *f)
 {
 	char p[RING_HEAD_BYTES], path[RING_PATH_MAX];
-	bool is_new = f->head_file == NULL;
 	enum status st = ST_OK;
+	/* The other one first: it may be the victim of a crash already, and this write may be the next. */
+	uint64_t at = f->head_at;
 
 	path_of(f, "head", path);
-	if (is_new)
+	if (f->head_file == NULL)
 		st = disk_open(f->disk, path, DISK_WRITE | DISK_CREATE, &f->head_file);
-	for (uint64_t i = 0; i < 2 && st == ST_OK; i++) {
+	for (int i = 0; i < 2 && st == ST_OK; i++) {
+		at = 1 - at;
 		f->head.sequence++;
 		ring_head_encode(&f->head, p);
-		st = disk_pwrite(f->head_file, p, sizeof(p), i * sizeof(p));
+		st = disk_pwrite(f->head_file, p, sizeof(p), at * sizeof(p));
 		if (st == ST_OK)
 			st = disk_sync(f->head_file);
 	}
-	if (st == ST_OK && is_new)
-		st = disk_sync_dir(f->disk, f->folder);
 	return st;
 }
 

@@ -56,6 +56,13 @@ records_seal(const struct ring_group *g, char *p)
 void
 ring_group_seal(struct ring_group *g, char *p)
 {
+	records_seal(g, p);
+	ring_group_seal_header(g, p);
+}
+
+void
+ring_group_seal_header(struct ring_group *g, char *p)
+{
 	memset(p, 0, RING_GROUP_HEADER);
 	memcpy(p, group_magic, sizeof(group_magic));
 	le64_put(p + AT_RING_ID, g->ring_id);
@@ -68,7 +75,6 @@ ring_group_seal(struct ring_group *g, char *p)
 	le32_put(p + AT_BYTES, g->bytes);
 	le32_put(p + AT_RECORDS, g->records);
 	le32_put(p + AT_CRC_BEFORE, g->crc_before);
-	records_seal(g, p);
 	g->crc = group_crc(g, p);
 	le32_put(p + AT_CRC, g->crc);
 	le32_put(p + AT_HEADER_CRC, crc32c(0, p, AT_HEADER_CRC));

@@ -37,6 +37,8 @@ struct ring_group {
 
 /* p holds the group's records behind RING_GROUP_HEADER bytes and zeros up to DISK_ALIGN. Fills in every checksum. */
 void ring_group_seal(struct ring_group *g, char *p);
+/* The same without the records' own checksums. */
+void ring_group_seal_header(struct ring_group *g, char *p);
 /* Only the header, which has a checksum of its own. p: RING_GROUP_HEADER bytes. */
 bool ring_group_parse(const char *p, struct ring_group *g_out);
 /* The whole group's checksum; p: padded bytes. */
@@ -91,8 +93,9 @@ struct ring_files {
 	size_t slots_n, slots_max;
 	uint32_t number_next;
 	bool is_readonly;
-	bool has_head, has_head_file;
+	bool has_head;
 	struct ring_head head;
+	uint64_t head_at;	/* which of the two copies it was read from, 0 or 1 */
 	struct disk_file *head_file;
 	/* A segment file in the making. */
 	struct disk_file *growing;
