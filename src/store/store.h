@@ -18,9 +18,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
-#define STORE_KEY_BYTES_MAX                                                                    \
-	1024 /* ours are under 400; FoundationDB would allow 10,000; LMDB is built with 511 by \
-		default, see the embedded backend */
+#define STORE_KEY_BYTES_MAX 500 /* ours are under 400; LMDB, the embedded backend's index, is built with 511 */
 #define STORE_VALUE_BYTES_MAX (100 * 1024)
 #define STORE_TXN_OPS_MAX 10000
 #define STORE_TXN_BYTES_MAX (4u << 20)	 /* keys, values and inline blobs of one transaction */
