@@ -20,18 +20,26 @@ enum status sock_ip_put(struct buf *out, const struct sock_addr *a);
 bool sock_is_loopback(const struct sock_addr *a);
 bool sock_ip_eq(const struct sock_addr *a, const struct sock_addr *b);
 
+/* Clears all but the first prefix_bits (0..32 or 0..128) of the address. */
+void sock_ip_mask(struct sock_addr *a, unsigned prefix_bits);
+
 struct sock_net {
 	struct sock_addr base;
 	uint8_t prefix_bits;	/* within the family: 0..32 or 0..128 */
 };
-enum status sock_net_parse(struct str s, struct sock_net *out) MUST_USE;	/* "10.0.0.0/8", or an address alone */
+enum status sock_net_parse(struct str s, struct sock_net *out) MUST_USE;	/* "10.0.0.0/8", or an address alone; clears bits behind the prefix */
 bool sock_net_has(const struct sock_net *n, const struct sock_addr *a);
 
-/* Listens (SO_REUSEADDR; v6 sockets are V6ONLY; SO_REUSEPORT when asked). The sentence for a person goes to error_out. */
+/*
+ * Listens, non-blocking (SO_REUSEADDR; v6 sockets are V6ONLY; SO_REUSEPORT when asked). The sentence for a person is appended to error_out
+ * (ST_EXISTS: address in use, ST_DENIED: not permitted, ST_IO: other).
+ */
 enum status sock_listen(const struct sock_addr *a, bool is_reuseport, int *fd_out, struct buf *error_out) MUST_USE;
-/* Accepts one, non-blocking, close-on-exec, TCP_NODELAY. ST_MORE: none waits; ST_LIMIT: out of descriptors. */
+/* Accepts one, non-blocking, close-on-exec, TCP_NODELAY (from sock_listen's socket). ST_MORE: none waits; ST_LIMIT: out of descriptors; ST_IO: not a listener. */
 enum status sock_accept(int listen_fd, int *fd_out, struct sock_addr *peer_out) MUST_USE;
+/* This end's and the other end's address; "::" port 0 when it is not IP or no longer connected. */
 void sock_local(int fd, struct sock_addr *out);
+void sock_peer(int fd, struct sock_addr *out);
 /* A connected pair for IPC: stream, non-blocking, close-on-exec. */
 enum status sock_pair(int fds[2]) MUST_USE;
 
