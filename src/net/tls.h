@@ -25,18 +25,37 @@ struct tls_sign_request {
 	uint8_t op;		/* enum tls_sign_op */
 	struct str input;	/* digest (ECDSA), or the already padded block (RSA raw: TLS_SIGN_RSA_RAW); borrowed for the call */
 };
-enum tls_sign_op { TLS_SIGN_ECDSA, TLS_SIGN_RSA_RAW, TLS_SIGN_RSA_PKCS1, TLS_DECRYPT_RSA_PKCS1 };
+/*
+ * RSA_RAW signs a PSS block (TLS 1.3, and 1.2 when both can), RSA_PKCS1 an encoded digest (RFC 8017 9.2 step 2). No decryption: RSA key exchange
+ * is not offered, so that the signer can never be made an oracle for it.
+ */
+enum tls_sign_op { TLS_SIGN_ECDSA, TLS_SIGN_RSA_RAW, TLS_SIGN_RSA_PKCS1 };
+#define TLS_SIGN_INPUT_MAX 512	/* an RSA-4096 block; bigger keys are refused */
+#define TLS_SIGN_RESULT_MAX 512
+/* Operations that wait at a time in one process; each holds a 32 KB stack. More handshakes wait for one of these to end. */
+#define TLS_WAITING_MAX 256
+#define TLS_NAMES_MAX 200	/* dNSNames of a certificate; the rest is not matched (CAs give at most 100) */
+#define TLS_CHAIN_MAX 10
+#define TLS_NAMES_ALL_MAX 100000
+#define TLS_TICKET_KEY_MS (60 * 60 * 1000)	/* a ticket is accepted for one to two of these */
 
 /* Sends the request on its way; answer by tls_sign_done(ticket, ...), also much later, also never (the handshake then times out). */
 typedef void tls_signer_fn(void *arg, const struct tls_sign_request *rq);
 
-/* One per process: sets OpenSSL up (before the sandbox). */
+/* One per process: sets OpenSSL up (before the sandbox; reads no configuration file). Again does nothing. */
 void tls_process_init(void);
+/* Outlives its connections. The ticket keys are random until tls_context_ticket_seed. */
 struct tls_context *tls_context_new(struct loop *l, tls_signer_fn *signer, void *signer_arg);
 void tls_context_free(struct tls_context **ctx);
 /*
- * chain_pem: certificates, leaf first (public halves only). Names are read from the leaf's SAN. The first added is the default when SNI is missing or unknown.
- * Replaces an entry with the same key kind and the same SAN set.
+ * Processes that share a port share tickets when given the same 32 random bytes and the time they were made (mono_ms of the same machine, not
+ * in the future). From these the key of each hour is derived by a chain that cannot be run backwards.
+ */
+void tls_context_ticket_seed(struct tls_context *ctx, const uint8_t seed[32], uint64_t made_mono_ms);
+/*
+ * chain_pem: certificates, leaf first (public halves only). Names are read from the leaf's SAN. The first added (with those of its SAN set) is the default when SNI is missing or unknown.
+ * Replaces an entry with the same key kind and the same SAN set; running connections keep the old one. A name in several certificates of a kind: the last
+ * added wins; a name stands before a wildcard. ST_SYNTAX: no certificates there, ST_UNSUPPORTED: neither RSA of 2048-4096 bits nor P-256, ST_LIMIT.
  */
 enum status tls_context_add(struct tls_context *ctx, struct str chain_pem, uint32_t key_id, struct buf *error_out) MUST_USE;
 /* result empty: failed. Finds nothing and does nothing when the connection is gone. */
@@ -49,7 +68,10 @@ struct tls_info {
 	bool is_resumed;
 };
 
-/* The other side, run inside `keys`: does rq with the key (an EVP_PKEY) and appends the result. */
+/*
+ * The other side, run inside `keys`: does rq with the key (an EVP_PKEY) and appends the result. ST_DENIED: not a thing TLS signs (a raw
+ * block must be a PSS block) or not for this kind of key.
+ */
 struct evp_pkey_st;
 enum status tls_key_sign(struct evp_pkey_st *key, uint8_t kind, uint8_t op, struct str input, struct buf *out) MUST_USE;
 

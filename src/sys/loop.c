@@ -77,7 +77,8 @@ struct loop {
 	uint32_t heap_n, heap_cap;
 	uint32_t seq;
 	struct hook hooks[HOOKS_MAX];
-	int hooks_n;
+	struct hook at_free[HOOKS_MAX];
+	int hooks_n, at_free_n;
 	struct epoll_event events[LOOP_READY_MAX];
 };
 
@@ -103,6 +104,10 @@ loop_free(struct loop **l)
 {
 	if (*l == NULL)
 		return;
+	while ((*l)->at_free_n > 0) {
+		struct hook h = (*l)->at_free[--(*l)->at_free_n];
+		h.fn(h.arg);
+	}
 	close((*l)->epoll_fd);
 	free((*l)->slots);
 	free((*l)->heap);
@@ -547,6 +552,13 @@ loop_before_wait_add(struct loop *l, loop_fn *fn, void *arg)
 {
 	CHECK(l->hooks_n < HOOKS_MAX);
 	l->hooks[l->hooks_n++] = (struct hook){fn, arg};
+}
+
+void
+loop_at_free_add(struct loop *l, loop_fn *fn, void *arg)
+{
+	CHECK(l->at_free_n < HOOKS_MAX);
+	l->at_free[l->at_free_n++] = (struct hook){fn, arg};
 }
 
 static void

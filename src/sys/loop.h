@@ -67,6 +67,9 @@ void loop_post_del(struct loop *l, struct loop_id *id);
 void loop_before_wait_add(struct loop *l, loop_fn *fn, void *arg);
 void loop_before_wait_del(struct loop *l, loop_fn *fn, void *arg);
 
+/* For what lives once per loop (shared buffers): runs when the loop is freed. The loop still answers, but calls nothing else any more. */
+void loop_at_free_add(struct loop *l, loop_fn *fn, void *arg);
+
 /* One turn; waits at most wait_ms_max (-1: until something happens). False when nothing at all was done. */
 bool loop_turn(struct loop *l, int wait_ms_max);
 void loop_run(struct loop *l);	/* until loop_stop */
