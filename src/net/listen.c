@@ -30,6 +30,18 @@ struct count_key {
 
 static void listener_on_ready(void *arg, unsigned events);
 
+static void
+exempt_copy(struct listener *n, const struct listener_options *o)
+{
+	free(n->exempt);
+	n->exempt = calloc(o->exempt_n + 1, sizeof(*n->exempt));
+	CHECK(n->exempt != NULL);
+	if (o->exempt_n > 0)
+		memcpy(n->exempt, o->exempt, o->exempt_n * sizeof(*n->exempt));
+	n->o.exempt = n->exempt;
+	n->o.exempt_n = o->exempt_n;
+}
+
 struct listener *
 listener_new(struct loop *l, int fd, const struct listener_options *o, const struct listener_handler *h,
     void *arg)
@@ -49,15 +61,32 @@ listener_new(struct loop *l, int fd, const struct listener_options *o, const str
 	if (n->o.v6_net_bits == 0)
 		n->o.v6_net_bits = V6_NET_BITS;
 	CHECK(n->o.v4_net_bits <= 32 && n->o.v6_net_bits <= 128);
-	n->exempt = calloc(o->exempt_n + 1, sizeof(*n->exempt));
-	CHECK(n->exempt != NULL);
-	if (o->exempt_n > 0)
-		memcpy(n->exempt, o->exempt, o->exempt_n * sizeof(*n->exempt));
-	n->o.exempt = n->exempt;
-	/* Two counters for each connection at most. */
-	map_init(&n->counts, 2 * (size_t)n->o.total_max);
+	exempt_copy(n, o);
+	/* Two counters for each connection at most; the limits may be raised later. */
+	map_init(&n->counts, SIZE_MAX);
 	n->reg = loop_fd_add(l, fd, LOOP_READ, listener_on_ready, n);
 	return n;
+}
+
+void
+listener_set_options(struct listener *n, const struct listener_options *o)
+{
+	if (o->total_max != 0)
+		n->o.total_max = o->total_max;
+	n->o.per_ip_max = o->per_ip_max;
+	n->o.per_net_max = o->per_net_max;
+	exempt_copy(n, o);
+}
+
+void
+listener_close(struct listener *n)
+{
+	if (n->fd < 0)
+		return;
+	loop_fd_del(n->loop, &n->reg);
+	loop_timer_del(n->loop, &n->pause);
+	close(n->fd);
+	n->fd = -1;
 }
 
 void
@@ -68,9 +97,7 @@ listener_free(struct listener **np)
 	if (n == NULL)
 		return;
 	*np = NULL;
-	loop_fd_del(n->loop, &n->reg);
-	loop_timer_del(n->loop, &n->pause);
-	close(n->fd);
+	listener_close(n);
 	map_fini(&n->counts);
 	free(n->exempt);
 	free(n);
@@ -141,8 +168,7 @@ peer_change(struct listener *n, const struct sock_addr *peer, int by)
 		n->open++;
 	else
 		n->open--;
-	if (is_exempt(n, peer))
-		return;
+	/* Exempt ones too: who is exempt may change while they are open. */
 	count_change(n, ip_key(&ip, peer), by);
 	count_change(n, net_key(n, &net, peer), by);
 }
@@ -214,6 +240,9 @@ listener_on_ready(void *arg, unsigned events)
 	for (int i = 0; i < LISTEN_ACCEPTS_MAX; i++) {
 		struct sock_addr peer;
 		int fd;
+		/* A handler may close the listener. */
+		if (n->fd < 0)
+			return;
 		enum status st = sock_accept(n->fd, &fd, &peer);
 		if (st == ST_MORE)
 			return;

@@ -41,6 +41,10 @@ struct listener_handler {
 /* Takes fd (from sock_listen). h is static, arg borrowed, o copied. */
 struct listener *listener_new(struct loop *l, int fd, const struct listener_options *o, const struct listener_handler *h, void *arg);
 void listener_free(struct listener **n);
+/* New limits and exempt networks, for connections from now on; the widths of a network stay. */
+void listener_set_options(struct listener *n, const struct listener_options *o);
+/* Accepts no more; releases still count. */
+void listener_close(struct listener *n);
 /* Once for each on_accept, when that connection has ended, with the same address. */
 void listener_release(struct listener *n, const struct sock_addr *peer);
 uint32_t listener_open(const struct listener *n);
