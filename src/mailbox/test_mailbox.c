@@ -492,7 +492,8 @@ big_mailbox_in_bounded_transactions(void)
 	for (int round = 0; round < 2; round++) {
 		clock_gettime(CLOCK_MONOTONIC, &start);
 		EXPECT(mailbox_list(&m, 0, big, BIG, &n) == ST_OK && n == BIG);
-		printf("list of %d, %s: %.2f ms\n", BIG, round ? "again" : "first", ms_since(start));
+		printf(
+		    "list of %d, %s: %.2f ms\n", BIG, round ? "again" : "first", ms_since(start));
 	}
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (uint32_t i = 0; i < BIG; i += 500)
