@@ -2,12 +2,23 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "directory/directory.h"
 #include "mailbox/mailbox_internal.h"
 
 struct mailbox_cap
 mailbox_cap_for_delivery(struct account_id account)
 {
 	return (struct mailbox_cap){account, MAILBOX_INSERT, UINT64_MAX};
+}
+
+/* A session may outlive its account: what it then wrote would be nobody's, and stay for ever. */
+static enum status
+account_check(struct txn *t, struct account_id id)
+{
+	struct account a;
+	enum status st = directory_account_get(t, id, &a);
+
+	return st == ST_NOTFOUND || (st == ST_OK && a.is_removing) ? ST_DENIED : st;
 }
 
 enum status
@@ -18,13 +29,20 @@ mailbox_open(struct txn *t, const struct mailbox_cap *cap, struct mailbox_id id,
 	struct str record;
 	enum status st;
 
-	*out = (struct mailbox){t, cap->account, id, rights, now_ms, {.uidnext = 1}};
-	if ((rights & ~cap->rights) || !rights || now_ms >= cap->expires_ms || !cap->account.v)
+	*out = (struct mailbox){t, cap->account, id, 0, now_ms, {.uidnext = 1}};
+	if ((rights & ~cap->rights) || !rights || now_ms >= cap->expires_ms)
 		return ST_DENIED;
+	st = account_check(t, cap->account);
+	if (st != ST_OK)
+		return st;
 	st = store_get(t, key_mailbox(&k, cap->account, id), &record);
-	if (st == ST_NOTFOUND && id.v == MAILBOX_INBOX.v)
-		return ST_OK;
-	return st == ST_OK ? mailbox_state_decode(record, &out->state) : st;
+	if (st == ST_OK)
+		st = mailbox_state_decode(record, &out->state);
+	else if (st == ST_NOTFOUND && id.v == MAILBOX_INBOX.v)
+		st = ST_OK;
+	if (st == ST_OK)
+		out->rights = rights;
+	return st;
 }
 
 enum status

@@ -75,7 +75,11 @@ struct mailbox_entry {
 	uint32_t size_bytes; /* head and body, as transmitted */
 };
 
-/* An account's INBOX always opens; any other id must exist. now_ms: wall clock. */
+/*
+ * An account's INBOX always opens; any other id must exist. now_ms: wall clock. ST_DENIED also when
+ * the account is gone or going. What did not open has no rights, so that forgetting the status
+ * reads nothing.
+ */
 enum status mailbox_open(struct txn *t, const struct mailbox_cap *cap, struct mailbox_id id,
     uint32_t rights, uint64_t now_ms, struct mailbox *out) MUST_USE;
 

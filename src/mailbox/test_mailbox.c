@@ -10,8 +10,8 @@
 #include "store/memory/memory.h"
 
 #define NOW 1700000000000u
-static const struct account_id account = {7};
-static const struct mailbox_cap all = {{7}, MAILBOX_RIGHTS_ALL, UINT64_MAX};
+static const struct account_id account = {1};
+static const struct mailbox_cap all = {{1}, MAILBOX_RIGHTS_ALL, UINT64_MAX};
 
 static struct store *store;
 static struct txn *txn;
@@ -25,15 +25,32 @@ test_fn(struct txn *t, void *arg)
 }
 
 static void
-store_new(bool is_strict)
-{
-	EXPECT(memory_open(&(struct memory_options){.is_strict = is_strict}, &store) == ST_OK);
-}
-
-static void
 in_txn(void (*fn)(void))
 {
 	EXPECT(store_transact_wait(store, test_fn, &fn) == ST_OK);
+}
+
+static void
+account_make(void)
+{
+	static const struct credential_options cheap = {
+	    64, 1, 1, CREDENTIAL_ITERATIONS_MIN, {NULL, 0}};
+	struct account_settings plain = {0};
+	struct account_id id;
+	struct credential c;
+
+	EXPECT(credential_make(STR("x"), &cheap, &c, NULL) == ST_OK);
+	EXPECT(directory_init(txn) == ST_OK);
+	EXPECT(directory_domain_add(txn, TENANT_DEFAULT, STR("a.example"), NULL) == ST_OK);
+	EXPECT(directory_account_add(txn, STR("bob@a.example"), &c, &plain, &id, NULL) == ST_OK);
+	EXPECT(id.v == account.v);
+}
+
+static void
+store_new(bool is_strict)
+{
+	EXPECT(memory_open(&(struct memory_options){.is_strict = is_strict}, &store) == ST_OK);
+	in_txn(account_make);
 }
 
 #define RUN(fn)                      \
@@ -472,9 +489,12 @@ big_mailbox_in_bounded_transactions(void)
 		in_txn(big_append);
 	txn = store_snapshot(store);
 	m = open_inbox(MAILBOX_READ);
-	clock_gettime(CLOCK_MONOTONIC, &start);
-	EXPECT(mailbox_list(&m, 0, big, BIG, &n) == ST_OK && n == BIG);
-	printf("list of %d: %.2f ms\n", BIG, ms_since(start));
+	for (int round = 0; round < 2; round++) {
+		clock_gettime(CLOCK_MONOTONIC, &start);
+		EXPECT(mailbox_list(&m, 0, big, BIG, &n) == ST_OK && n == BIG);
+		printf(
+		    "list of %d, %s: %.2f ms\n", BIG, round ? "again" : "first", ms_since(start));
+	}
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (uint32_t i = 0; i < BIG; i += 500)
 		EXPECT(mailbox_list(&m, i, big, 500, &n) == ST_OK && n == 500);
@@ -509,21 +529,12 @@ static size_t steps;
 static void
 remove_begin(void)
 {
-	static const struct credential_options cheap = {
-	    64, 1, 1, CREDENTIAL_ITERATIONS_MIN, {NULL, 0}};
-	struct account_settings plain = {0};
 	struct account_id id;
-	struct credential c;
+	struct mailbox m;
 
-	EXPECT(credential_make(STR("x"), &cheap, &c, NULL) == ST_OK);
-	EXPECT(directory_init(txn) == ST_OK);
-	EXPECT(directory_domain_add(txn, TENANT_DEFAULT, STR("a.example"), NULL) == ST_OK);
-	do
-		EXPECT(
-		    directory_account_add(txn, STR("bob@a.example"), &c, &plain, &id, NULL) ==
-			ST_OK &&
-		    directory_account_remove_begin(txn, STR("bob@a.example"), &id, NULL) == ST_OK);
-	while (id.v < account.v && !unit_bad);
+	EXPECT(directory_account_remove_begin(txn, STR("bob@a.example"), &id, NULL) == ST_OK);
+	EXPECT(id.v == account.v);
+	EXPECT(mailbox_open(txn, &all, MAILBOX_INBOX, MAILBOX_READ, NOW, &m) == ST_DENIED);
 }
 
 static void
@@ -539,13 +550,14 @@ account_is_removed_in_steps(void)
 	struct memory_costs before, after;
 	struct buf stats;
 	struct account a;
+	struct mailbox m;
 	int i;
 
 	buf_init(&stats, 1000);
 	store_new(true);
-	in_txn(remove_begin);
 	for (i = 0; i < 3; i++)
 		in_txn(big_append);
+	in_txn(remove_begin);
 	is_removed = false;
 	for (steps = 0; !is_removed && steps < 20;) {
 		memory_costs(store, &before);
@@ -555,6 +567,8 @@ account_is_removed_in_steps(void)
 	}
 	EXPECT(is_removed && steps == 4);
 	EXPECT(directory_account_get(store_snapshot(store), account, &a) == ST_NOTFOUND);
+	EXPECT(mailbox_open(store_snapshot(store), &all, MAILBOX_INBOX, MAILBOX_INSERT, NOW, &m) ==
+	       ST_DENIED);
 	EXPECT(store_stats(store, &stats) == ST_OK);
 	EXPECT(str_find(buf_str(&stats), STR("\"blobs\":0")) < stats.n);
 	buf_fini(&stats);

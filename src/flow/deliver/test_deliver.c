@@ -197,6 +197,57 @@ too_many_recipients(void)
 	store_close(&store);
 }
 
+/* One recipient that cannot be served by the store undoes all of it. */
+static void
+all_or_nothing(void)
+{
+	static const char big[MAILBOX_HEAD_BYTES_MAX + 1];
+	struct str body = STR("body");
+	struct delivery_rcpt rcpts[] = {{{1}, STR("H")}, {{2}, str_of(big, sizeof(big))}};
+	struct run r = {.d = {.parts = &body, .parts_n = 1}, .rcpts = rcpts, .n = 2};
+	struct blob_id wanted;
+	size_t n;
+
+	store_make();
+	EXPECT(deliver(&r) == ST_LIMIT);
+	EXPECT(count(1) == 0);
+	EXPECT(mailbox_digest_pending(store_snapshot(store), (struct blob_id){0}, &wanted, 1, &n) ==
+	       ST_OK);
+	EXPECT(n == 0);
+	rcpts[1].head.n--;
+	EXPECT(deliver(&r) == ST_OK && count(1) == 1 && count(2) == 1);
+	memory_inject(store, &(struct memory_faults){.is_full = true});
+	EXPECT(deliver(&r) == ST_LIMIT && count(1) == 1);
+	store_close(&store);
+}
+
+/* What was acknowledged is there after a crash at any later delivery, whole; the rest is not. */
+static void
+crashes(void)
+{
+	struct str body = STR("body");
+
+	for (uint32_t at = 1; at <= 3; at++) {
+		struct memory_disk *disk = memory_disk_new();
+		struct delivery_rcpt rcpts[] = {{{1}, STR("H1")}, {{2}, STR("H2")}};
+		struct run r = {.d = {.parts = &body, .parts_n = 1}, .rcpts = rcpts, .n = 2};
+
+		EXPECT(memory_open(&(struct memory_options){disk, true}, &store) == ST_OK);
+		EXPECT(store_transact_wait(store, directory_fn, NULL) == ST_OK);
+		memory_inject(store, &(struct memory_faults){.crash_in = at});
+		for (uint32_t i = 1; i <= 3; i++)
+			EXPECT(deliver(&r) == (i < at ? ST_OK : ST_IO));
+		store_close(&store);
+		EXPECT(memory_open(&(struct memory_options){disk, true}, &store) == ST_OK);
+		EXPECT(count(1) == at - 1 && count(2) == at - 1);
+		if (at > 1)
+			expect_mail(2, at - 1, STR("H2body"));
+		EXPECT(deliver(&r) == ST_OK && rcpts[0].uid == at);
+		store_close(&store);
+		memory_disk_free(&disk);
+	}
+}
+
 /* The budget: 4-5 small operations and under 700 bytes of log beyond body and head. */
 static void
 costs(void)
@@ -240,6 +291,8 @@ main(void)
 	UNIT(quota);
 	UNIT(staged_bodies);
 	UNIT(too_many_recipients);
+	UNIT(all_or_nothing);
+	UNIT(crashes);
 	UNIT(costs);
 	return unit_end();
 }

@@ -35,8 +35,8 @@ domains_fn(struct txn *t, void *arg)
 {
 	static const char *const names[] = {"a.example", "alias.example", "catch.example",
 	    "empty.example", "post.example", "loop.example",
-	    "b\xc3\xbc"
-	    "cher.example"};
+	    ("b\xc3\xbc"
+	     "cher.example")};
 	struct tenant_id other;
 
 	(void)arg;

@@ -1,10 +1,10 @@
 /*
  * The archive: where bodies that stay go. Jobs of the checkpoint thread.
  *
- * A segment is entries one after the other: "PHA1" | u32 crc32c of the 24 bytes after it | u64 blob id | u32 stored |
- * u32 raw | u32 flags | u32 crc32c of the stored bytes | the stored bytes. How much of it counts stands in its row.
- * No dictionary: the store does not know tenants, and one trained over several would carry text of one's mail into what is
- * needed to read another's.
+ * A segment is entries one after the other: "PHA1" | u32 crc32c of the 24 bytes after it | u64 blob
+ * id | u32 stored | u32 raw | u32 flags | u32 crc32c of the stored bytes | the stored bytes. How
+ * much of it counts stands in its row. No dictionary: the store does not know tenants, and one
+ * trained over several would carry text of one's mail into what is needed to read another's.
  */
 #include "store/embedded/embedded_internal.h"
 
@@ -34,9 +34,13 @@ archive_entry_get(const uint8_t in[ARCHIVE_ENTRY_BYTES], struct archive_entry *o
 {
 	if (memcmp(in, "PHA1", 4) != 0 || le32_get(in + 4) != crc32c(0, in + 8, 24))
 		return ST_IO;
-	*out = (struct archive_entry){.id = le64_get(in + 8), .stored = le32_get(in + 16),
-	    .raw = le32_get(in + 20), .flags = le32_get(in + 24), .crc = le32_get(in + 28)};
-	return out->stored <= STORE_BLOB_INLINE_MAX && out->raw <= STORE_BLOB_INLINE_MAX ? ST_OK : ST_IO;
+	*out = (struct archive_entry){.id = le64_get(in + 8),
+	    .stored = le32_get(in + 16),
+	    .raw = le32_get(in + 20),
+	    .flags = le32_get(in + 24),
+	    .crc = le32_get(in + 28)};
+	return out->stored <= STORE_BLOB_INLINE_MAX && out->raw <= STORE_BLOB_INLINE_MAX ? ST_OK
+											 : ST_IO;
 }
 
 void
@@ -63,7 +67,8 @@ segment_put(struct embedded *e, uint64_t number, const struct segment_row *row)
 	return e->index->ops->w_row_put(e->index, INDEX_SEGMENTS, number, str_of(b, sizeof(b)));
 }
 
-/* ---- writing: entries are gathered in job_out, written and synced at once, then their rows change ---- */
+/* ---- writing: entries are gathered in job_out, written and synced at once, then their rows change
+ * ---- */
 
 struct out {
 	struct embedded *e;
@@ -80,14 +85,15 @@ struct moved {
 	struct blob_row row;
 };
 
-/* The newest segment while it has room, else a new one. */
+/* The newest segment while it has room and is not the one being emptied (number + 1; 0: none), else
+ * a new one. */
 static enum status
-out_start(struct out *o)
+out_start(struct out *o, uint64_t emptied)
 {
 	struct index_meta *m = &o->j->meta;
 
 	buf_reset(&o->e->job_out);
-	if (m->segment_next > 0) {
+	if (m->segment_next > 0 && m->segment_next != emptied) {
 		enum status st = segment_get(o->e, m->segment_next - 1, &o->row);
 
 		if (st != ST_OK && st != ST_NOTFOUND)
@@ -118,8 +124,11 @@ out_moved(struct out *o, uint64_t id, const struct blob_row *row)
 static enum status
 out_entry(struct out *o, uint64_t id, struct blob_row *row, struct str stored, uint8_t flags)
 {
-	struct archive_entry entry = {.id = id, .stored = (uint32_t)stored.n, .raw = row->size,
-	    .flags = flags, .crc = crc32c(0, stored.n ? stored.p : "", stored.n)};
+	struct archive_entry entry = {.id = id,
+	    .stored = (uint32_t)stored.n,
+	    .raw = row->size,
+	    .flags = flags,
+	    .crc = crc32c(0, stored.n ? stored.p : "", stored.n)};
 	uint8_t head[ARCHIVE_ENTRY_BYTES];
 
 	row->kind = BLOB_ARCHIVE;
@@ -173,7 +182,8 @@ out_finish(struct out *o)
 		return st;
 	for (size_t i = 0; i < o->moved_n && st == ST_OK; i++) {
 		blob_row_put(b, &o->moved[i].row);
-		st = o->e->index->ops->w_row_put(o->e->index, INDEX_BLOBS, o->moved[i].id, str_of(b, sizeof(b)));
+		st = o->e->index->ops->w_row_put(
+		    o->e->index, INDEX_BLOBS, o->moved[i].id, str_of(b, sizeof(b)));
 		o->row.raw += o->moved[i].row.size;
 	}
 	o->row.bytes += o->e->job_out.n;
@@ -199,7 +209,8 @@ archive_blob(struct out *o, uint64_t id, struct blob_row *row)
 	if ((st = ring_pread(e->ring, row->a, row->b, row->size, raw)) != ST_OK)
 		return st;
 	if (crc32c(0, raw, row->size) != row->crc) {
-		/* Kept as it is, with the checksum that says so: a reader is told, and the ring can move on. */
+		/* Kept as it is, with the checksum that says so: a reader is told, and the ring can
+		 * move on. */
 		e->archive.corrupt++;
 		return out_entry(o, id, row, str_of(raw, row->size), 0);
 	}
@@ -215,8 +226,8 @@ archive_blob(struct out *o, uint64_t id, struct blob_row *row)
 }
 
 /*
- * Moves a batch of blobs that lie in the ring before the target. Ids and ring positions grow together, so the
- * blobs still in the ring are those from archive_next on.
+ * Moves a batch of blobs that lie in the ring before the target. Ids and ring positions grow
+ * together, so the blobs still in the ring are those from archive_next on.
  */
 static enum status
 archive_some(struct out *o, bool *all_out)
@@ -264,7 +275,7 @@ archive_run(struct embedded *e, struct job *j)
 
 	if (st != ST_OK)
 		return st;
-	if ((st = out_start(&o)) == ST_OK && (st = archive_some(&o, &all)) == ST_OK)
+	if ((st = out_start(&o, 0)) == ST_OK && (st = archive_some(&o, &all)) == ST_OK)
 		st = out_finish(&o);
 	if (all && j->meta.ring_floor < j->target)
 		j->meta.ring_floor = j->target;
@@ -301,7 +312,8 @@ archive_count(struct embedded *e, struct archive_stats *out)
 	return ST_OK;
 }
 
-/* The one with the smallest living share, below one half. ST_NOTFOUND: none. The newest is still written to. */
+/* The one with the smallest living share, below one half. ST_NOTFOUND: none. The newest is still
+ * written to, and left alone while small. */
 static enum status
 collect_choose(struct embedded *e, struct job *j, uint64_t *number_out)
 {
@@ -318,7 +330,8 @@ collect_choose(struct embedded *e, struct job *j, uint64_t *number_out)
 			return best < 500 ? ST_OK : ST_NOTFOUND;
 		if (st != ST_OK || (st = segment_row_get(bytes, &row)) != ST_OK)
 			return st;
-		if (number + 1 == j->meta.segment_next && row.live > 0)
+		if (number + 1 == j->meta.segment_next &&
+		    row.bytes < e->o.archive_segment_bytes / 8)
 			continue;
 		share = row.bytes ? row.live * 1000 / row.bytes : 0;
 		if (share < best && !numbers_has(&e->collect_skip, number)) {
@@ -330,8 +343,8 @@ collect_choose(struct embedded *e, struct job *j, uint64_t *number_out)
 
 /* Copies the entry at off when a blob still names it. */
 static enum status
-collect_entry(struct out *o, struct disk_file *f, uint64_t from, struct segment_row *source, uint64_t off,
-    const struct archive_entry *entry)
+collect_entry(struct out *o, struct disk_file *f, uint64_t from, struct segment_row *source,
+    uint64_t off, const struct archive_entry *entry)
 {
 	struct embedded *e = o->e;
 	struct blob_row row;
@@ -374,7 +387,8 @@ collect_some(struct out *o, uint64_t from, struct segment_row *source)
 	archive_path(path, from);
 	if ((st = e->disk->ops->open(e->disk, path, DISK_READ, &f)) != ST_OK)
 		return st == ST_NOTFOUND ? ST_SYNTAX : st;
-	while (st == ST_OK && source->live > 0 && e->job_out.n < ARCHIVE_BATCH_BYTES && n++ < ARCHIVE_BATCH_BLOBS * 4) {
+	while (st == ST_OK && source->live > 0 && e->job_out.n < ARCHIVE_BATCH_BYTES &&
+	       n++ < ARCHIVE_BATCH_BLOBS * 4) {
 		uint8_t head[ARCHIVE_ENTRY_BYTES];
 		struct archive_entry entry;
 		size_t got;
@@ -384,7 +398,8 @@ collect_some(struct out *o, uint64_t from, struct segment_row *source)
 			break;
 		}
 		st = e->disk->ops->pread(f, head, sizeof(head), e->collect_off, &got);
-		if (st == ST_OK && (got != sizeof(head) || archive_entry_get(head, &entry) != ST_OK))
+		if (st == ST_OK &&
+		    (got != sizeof(head) || archive_entry_get(head, &entry) != ST_OK))
 			st = ST_SYNTAX;
 		if (st == ST_OK)
 			st = collect_entry(o, f, from, source, e->collect_off, &entry);
@@ -404,7 +419,7 @@ collect_batch(struct embedded *e, struct job *j, uint64_t from)
 
 	if (st != ST_OK)
 		return st;
-	if (from + 1 != j->meta.segment_next && (st = out_start(&o)) == ST_OK &&
+	if (source.live > 0 && (st = out_start(&o, from + 1)) == ST_OK &&
 	    (st = collect_some(&o, from, &source)) == ST_OK)
 		st = out_finish(&o);
 	free(o.moved);
@@ -420,7 +435,8 @@ collect_batch(struct embedded *e, struct job *j, uint64_t from)
 	return ST_OK;
 }
 
-/* One batch of the segment being collected, choosing one when there is none. ST_NOTFOUND: none to collect. */
+/* One batch of the segment being collected, choosing one when there is none. ST_NOTFOUND: none to
+ * collect. */
 static enum status
 collect_step(struct embedded *e, struct job *j)
 {

@@ -1,9 +1,10 @@
 /*
  * Backup, restore, check.
  *
- * A backup is the index, whose blobs are all out of the ring at that moment, and the files it names: the archive's
- * segments up to their counted bytes and the staged files. None of those bytes ever changes, and what would be
- * unlinked waits until the copy is whole. So it needs no ring: a restored store starts an empty one.
+ * A backup is the index, whose blobs are all out of the ring at that moment, and the files it
+ * names: the archive's segments up to their counted bytes and the staged files. None of those bytes
+ * ever changes, and what would be unlinked waits until the copy is whole. So it needs no ring: a
+ * restored store starts an empty one.
  */
 #include "store/embedded/embedded_internal.h"
 
@@ -89,7 +90,8 @@ ring_is_empty(struct embedded *e, const struct index_meta *m, bool *yes_out)
 	}
 }
 
-/* Copies the index and lists the files. did_work: it did; otherwise the ring holds blobs that must be archived first. */
+/* Copies the index and lists the files. did_work: it did; otherwise the ring holds blobs that must
+ * be archived first. */
 enum status
 backup_index(struct embedded *e, struct job *j)
 {
@@ -129,7 +131,8 @@ file_path(char out[PATH_BYTES], const struct backup_file *f)
 
 /* Up to n bytes at off of one file; short is damage. Syncs at its end. */
 static enum status
-copy_piece(struct disk *from, struct disk *to, const struct backup_file *f, uint64_t off, size_t n, char *room)
+copy_piece(struct disk *from, struct disk *to, const struct backup_file *f, uint64_t off, size_t n,
+    char *room)
 {
 	struct disk_file *in = NULL, *out = NULL;
 	char path[PATH_BYTES];
@@ -162,12 +165,14 @@ backup_seal(struct disk *d, uint64_t bytes)
 	static const char *const folders[] = {ARCHIVE_FOLDER, STAGED_FOLDER, INDEX_FOLDER};
 	struct disk_file *f;
 	char text[128];
-	int n = snprintf(text, sizeof(text), "posthorn backup %d\nbytes %" PRIu64 "\n", INDEX_FORMAT, bytes);
+	int n = snprintf(
+	    text, sizeof(text), "posthorn backup %d\nbytes %" PRIu64 "\n", INDEX_FORMAT, bytes);
 	enum status st = ST_OK;
 
 	for (size_t i = 0; i < COUNT_OF(folders) && st == ST_OK; i++)
 		st = d->ops->sync_dir(d, folders[i]);
-	if (st != ST_OK || (st = d->ops->open(d, BACKUP_MARK, DISK_WRITE | DISK_CREATE, &f)) != ST_OK)
+	if (st != ST_OK ||
+	    (st = d->ops->open(d, BACKUP_MARK, DISK_WRITE | DISK_CREATE, &f)) != ST_OK)
 		return st;
 	st = d->ops->pwrite(f, text, (size_t)n, 0);
 	if (st == ST_OK)
@@ -188,7 +193,8 @@ backup_copy(struct embedded *e, struct job *j)
 	CHECK(room != NULL);
 	while (st == ST_OK && b->at < b->files_n && done < BACKUP_STEP_BYTES) {
 		const struct backup_file *f = &b->files[b->at];
-		size_t n = (size_t)(f->bytes - b->off < COPY_PIECE_BYTES ? f->bytes - b->off : COPY_PIECE_BYTES);
+		size_t n = (size_t)(f->bytes - b->off < COPY_PIECE_BYTES ? f->bytes - b->off
+									 : COPY_PIECE_BYTES);
 
 		if ((st = copy_piece(e->disk, b->disk, f, b->off, n, room)) != ST_OK)
 			break;
@@ -247,8 +253,12 @@ embedded_backup(struct store *s, const char *dest_folder, embedded_progress_fn *
 		disk_free(&d);
 		return st;
 	}
-	e->backup = (struct backup){.phase = BACKUP_CHECKPOINT, .disk = d, .fn = fn, .arg = arg,
-	    .from = e->last_next, .folder = strdup(dest_folder)};
+	e->backup = (struct backup){.phase = BACKUP_CHECKPOINT,
+	    .disk = d,
+	    .fn = fn,
+	    .arg = arg,
+	    .from = e->last_next,
+	    .folder = strdup(dest_folder)};
 	CHECK(e->backup.folder != NULL);
 	return ST_OK;
 }
@@ -357,7 +367,8 @@ embedded_restore(const char *src_folder, const struct embedded_options *o, struc
 		(void)buf_putf(error_out, "the folder to restore into is not empty");
 		return ST_EXISTS;
 	}
-	if (st != ST_OK || !disk_root(o->disk) || (st = disk_posix_new(src_folder, &r.from)) != ST_OK)
+	if (st != ST_OK || !disk_root(o->disk) ||
+	    (st = disk_posix_new(src_folder, &r.from)) != ST_OK)
 		return st == ST_OK ? ST_UNSUPPORTED : st;
 	st = r.from->ops->open(r.from, BACKUP_MARK, DISK_READ, &mark);
 	if (st == ST_OK) {
@@ -367,7 +378,8 @@ embedded_restore(const char *src_folder, const struct embedded_options *o, struc
 		/* The index last: without it, what stands there is no store. */
 		if ((st = restore_folder(&r, STAGED_FOLDER)) == ST_OK &&
 		    (st = restore_folder(&r, ARCHIVE_FOLDER)) == ST_OK &&
-		    (st = restore_folder(&r, INDEX_FOLDER)) == ST_OK && (st = restore_meta(o, error_out)) == ST_OK)
+		    (st = restore_folder(&r, INDEX_FOLDER)) == ST_OK &&
+		    (st = restore_meta(o, error_out)) == ST_OK)
 			st = r.to->ops->sync_dir(r.to, "");
 		free(r.room);
 	} else {
@@ -402,7 +414,8 @@ check_keys(struct check *c)
 		c->keys++;
 		if (it.key.n > STORE_KEY_BYTES_MAX || it.value.n > STORE_VALUE_BYTES_MAX) {
 			c->bad++;
-			(void)buf_putf(c->report, "a key of %zu bytes with a value of %zu\n", it.key.n, it.value.n);
+			(void)buf_putf(c->report, "a key of %zu bytes with a value of %zu\n",
+			    it.key.n, it.value.n);
 		}
 	}
 	view_end(&it);
@@ -420,17 +433,20 @@ check_blob(struct check *c, uint64_t id, struct buf *bytes)
 	c->blobs++;
 	for (uint64_t off = 0; st == ST_OK && off < row.size; off += bytes->n) {
 		buf_reset(bytes);
-		st = blob_read(&c->e->snapshot, (struct blob_id){id}, off, STORE_BLOB_INLINE_MAX, bytes);
+		st = blob_read(
+		    &c->e->snapshot, (struct blob_id){id}, off, STORE_BLOB_INLINE_MAX, bytes);
 		c->bytes += bytes->n;
 	}
 	if (st == ST_OK)
 		return;
 	c->bad++;
-	(void)buf_putf(c->report, "blob %" PRIu64 " cannot be read: %s (kind %d at %" PRIu64 " + %u)\n", id,
+	(void)buf_putf(c->report,
+	    "blob %" PRIu64 " cannot be read: %s (kind %d at %" PRIu64 " + %u)\n", id,
 	    status_word(st), row.kind, row.a, row.b);
 }
 
-/* What the archive's rows say against what blobs name. The index alone: the delta's deaths are not yet counted there. */
+/* What the archive's rows say against what blobs name. The index alone: the delta's deaths are not
+ * yet counted there. */
 static enum status
 check_accounts(struct check *c)
 {
@@ -453,7 +469,9 @@ check_accounts(struct check *c)
 		return st;
 	if (live != counted) {
 		c->bad++;
-		(void)buf_putf(c->report, "archive: %" PRIu64 " living bytes counted, %" PRIu64 " named\n", counted, live);
+		(void)buf_putf(c->report,
+		    "archive: %" PRIu64 " living bytes counted, %" PRIu64 " named\n", counted,
+		    live);
 	}
 	return ST_OK;
 }
@@ -495,7 +513,9 @@ embedded_check(const struct embedded_options *o, struct buf *report)
 		return st;
 	c.e = embedded_of(s);
 	st = check_all(&c);
-	(void)buf_putf(report, "%" PRIu64 " keys, %" PRIu64 " blobs, %" PRIu64 " bytes of blobs, %" PRIu64 " findings\n",
+	(void)buf_putf(report,
+	    "%" PRIu64 " keys, %" PRIu64 " blobs, %" PRIu64 " bytes of blobs, %" PRIu64
+	    " findings\n",
 	    c.keys, c.blobs, c.bytes, c.bad);
 	store_close(&s);
 	return st == ST_OK && c.bad > 0 ? ST_IO : st;

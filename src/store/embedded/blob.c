@@ -1,4 +1,5 @@
-/* Blobs: where their bytes are, reading and verifying them, and the files large ones are staged in. */
+/* Blobs: where their bytes are, reading and verifying them, and the files large ones are staged in.
+ */
 #include "store/embedded/embedded_internal.h"
 
 #include <inttypes.h>
@@ -169,7 +170,7 @@ read_whole(struct embedded *e, uint64_t id, const struct blob_row *row, struct b
 		break;
 	}
 	if (st == ST_OK && (out->n - before != row->size ||
-	    crc32c(0, row->size ? out->p + before : "", row->size) != row->crc))
+			       crc32c(0, row->size ? out->p + before : "", row->size) != row->crc))
 		st = ST_IO;
 	if (st != ST_OK)
 		out->n = before;
@@ -180,11 +181,12 @@ read_whole(struct embedded *e, uint64_t id, const struct blob_row *row, struct b
 
 /* Appends the part of frame k that lies in [off, off + n) of the blob. */
 static enum status
-read_frame(struct embedded *e, struct disk_file *f, const struct blob_row *row, uint64_t k, uint64_t off,
-    size_t n, struct buf *out)
+read_frame(struct embedded *e, struct disk_file *f, const struct blob_row *row, uint64_t k,
+    uint64_t off, size_t n, struct buf *out)
 {
 	uint64_t start = k * STAGE_FRAME_BYTES;
-	size_t frame_n = (size_t)(row->size - start < STAGE_FRAME_BYTES ? row->size - start : STAGE_FRAME_BYTES);
+	size_t frame_n =
+	    (size_t)(row->size - start < STAGE_FRAME_BYTES ? row->size - start : STAGE_FRAME_BYTES);
 	size_t skip = (size_t)(off > start ? off - start : 0);
 	size_t end = (size_t)(off + n - start < frame_n ? off + n - start : frame_n);
 	enum status st;
@@ -209,7 +211,8 @@ read_staged(struct embedded *e, const struct blob_row *row, uint64_t off, size_t
 	staged_path(path, row->a);
 	if ((st = e->disk->ops->open(e->disk, path, DISK_READ, &f)) != ST_OK)
 		return st == ST_NOTFOUND ? ST_IO : st;
-	for (uint64_t k = off / STAGE_FRAME_BYTES; st == ST_OK && k * STAGE_FRAME_BYTES < off + n; k++)
+	for (uint64_t k = off / STAGE_FRAME_BYTES; st == ST_OK && k * STAGE_FRAME_BYTES < off + n;
+	     k++)
 		st = read_frame(e, f, row, k, off, n, out);
 	e->disk->ops->close(f);
 	if (st != ST_OK)
@@ -218,7 +221,8 @@ read_staged(struct embedded *e, const struct blob_row *row, uint64_t off, size_t
 }
 
 static enum status
-read_part(struct embedded *e, uint64_t id, const struct blob_row *row, uint64_t off, size_t n, struct buf *out)
+read_part(struct embedded *e, uint64_t id, const struct blob_row *row, uint64_t off, size_t n,
+    struct buf *out)
 {
 	enum status st = ST_OK;
 
@@ -256,8 +260,8 @@ blob_read(struct txn *t, struct blob_id id, uint64_t off, size_t n, struct buf *
 	else
 		st = read_part(e, id.v, &row, off, n, out);
 	if (st == ST_IO)
-		log_event(LOG_ERROR, "store.blob-damaged", LOG_U64("blob", id.v), LOG_U64("kind", row.kind),
-		    LOG_U64("at", row.a), LOG_U64("offset", row.b));
+		log_event(LOG_ERROR, "store.blob-damaged", LOG_U64("blob", id.v),
+		    LOG_U64("kind", row.kind), LOG_U64("at", row.a), LOG_U64("offset", row.b));
 	return st;
 }
 
@@ -350,7 +354,8 @@ blob_stage_sync(struct stage *g)
 		return g->failed;
 	if (g->frame_n > 0 && (st = frame_write(g)) != ST_OK)
 		return st;
-	if ((st = e->disk->ops->sync(g->file)) != ST_OK || (st = e->disk->ops->sync_dir(e->disk, STAGED_FOLDER)) != ST_OK) {
+	if ((st = e->disk->ops->sync(g->file)) != ST_OK ||
+	    (st = e->disk->ops->sync_dir(e->disk, STAGED_FOLDER)) != ST_OK) {
 		g->failed = st;
 		return st;
 	}

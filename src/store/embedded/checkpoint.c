@@ -1,7 +1,8 @@
 /*
  * The checkpoint thread and its work: everything that writes to the index.
  *
- * The loop thread posts one job at a time and takes its result where no reader holds on to the old snapshot.
+ * The loop thread posts one job at a time and takes its result where no reader holds on to the old
+ * snapshot.
  */
 #include "store/embedded/embedded_internal.h"
 
@@ -53,7 +54,8 @@ numbers_move(struct numbers *to, struct numbers *from)
 
 /* ---- a checkpoint: the frozen delta goes into the index ---- */
 
-/* Puts or deletes keys until a batch is full. The same keys may come again after a crash: that changes nothing. */
+/* Puts or deletes keys until a batch is full. The same keys may come again after a crash: that
+ * changes nothing. */
 static enum status
 put_keys(struct embedded *e, struct job *j)
 {
@@ -70,7 +72,8 @@ put_keys(struct embedded *e, struct job *j)
 			st = ops->del(e->index, delta_key(j->node));
 			bytes += j->node->key_n;
 		} else {
-			st = ops->put(e->index, delta_key(j->node), str_of(j->node->value->p, j->node->value->n));
+			st = ops->put(e->index, delta_key(j->node),
+			    str_of(j->node->value->p, j->node->value->n));
 			bytes += j->node->key_n + j->node->value->n;
 		}
 	}
@@ -192,15 +195,31 @@ change_refs(struct embedded *e, struct job *j)
 	return st;
 }
 
+/* May a blob of the index still lie in the ring? If not, nothing before the position covered is
+ * needed there. */
+static enum status
+ring_has_blobs(struct embedded *e, const struct index_meta *m, bool *has_out)
+{
+	uint64_t id = m->archive_next;
+	struct str bytes;
+	enum status st = e->index->ops->w_row_from(e->index, INDEX_BLOBS, &id, &bytes);
+
+	*has_out = st == ST_OK;
+	return st == ST_NOTFOUND ? ST_OK : st;
+}
+
 /* The commit that counts: blobs, which must change exactly once, and the position covered. */
 static enum status
 checkpoint_last(struct embedded *e, struct job *j)
 {
 	struct index_meta m = j->meta;
+	bool has_blobs = true;
 	enum status st = put_new_blobs(e, j);
 
 	if (st == ST_OK)
 		st = change_refs(e, j);
+	if (st == ST_OK)
+		st = ring_has_blobs(e, &m, &has_blobs);
 	if (st == ST_OK)
 		st = archive_count(e, &e->archive);
 	if (st != ST_OK) {
@@ -210,6 +229,10 @@ checkpoint_last(struct embedded *e, struct job *j)
 	m.covered_next = j->covered_next;
 	m.blob_next = j->blob_next;
 	m.checkpoints++;
+	if (!has_blobs) {
+		m.archive_next = m.blob_next;
+		m.ring_floor = m.covered_next;
+	}
 	if ((st = embedded_commit_meta(e, &m)) == ST_OK)
 		j->meta = m;
 	return st;
@@ -410,7 +433,8 @@ job_state(struct embedded *e)
 	return state;
 }
 
-/* The ring may forget what the index covers and what the archive has taken. The last covered record stays: replay starts at it. */
+/* The ring may forget what the index covers and what the archive has taken. The last covered record
+ * stays: replay starts at it. */
 static void
 release_ring(struct embedded *e)
 {
@@ -465,7 +489,8 @@ take_kind(struct embedded *e)
 		if (e->backup.at == e->backup.files_n)
 			backup_end(e, ST_OK);
 		else if (e->backup.fn)
-			e->backup.fn(e->backup.arg, e->backup.bytes, e->backup.bytes_all, false, ST_OK);
+			e->backup.fn(
+			    e->backup.arg, e->backup.bytes, e->backup.bytes_all, false, ST_OK);
 		break;
 	case JOB_CLEANUP:
 		break;
@@ -547,7 +572,7 @@ freeze(struct embedded *e, uint64_t now)
 	e->frozen = e->active;
 	e->frozen_next = e->last_next;
 	e->active = delta_new(e->blob_next);
-	e->log_bytes = 0;
+	e->frozen_tail = e->ring_tail;
 	e->checkpoint_ms = now;
 	e->want_checkpoint = false;
 }
@@ -564,9 +589,10 @@ checkpoint_is_due(const struct embedded *e, uint64_t now)
 	if (delta_is_empty(e->active))
 		return false;
 	return e->want_checkpoint || e->backup.phase == BACKUP_CHECKPOINT ||
-	    e->active->bytes >= e->o.delta_bytes_max / 2 || e->log_bytes >= e->o.checkpoint_log_bytes ||
-	    e->log_bytes >= ring_capacity(e) / 4 || e->is_ring_full ||
-	    now - e->checkpoint_ms >= e->o.checkpoint_interval_ms;
+	       e->active->bytes >= e->o.delta_bytes_max / 2 || e->is_ring_full ||
+	       e->ring_tail - e->frozen_tail >= e->o.checkpoint_log_bytes ||
+	       e->ring_tail - e->frozen_tail >= ring_capacity(e) / 4 ||
+	       now - e->checkpoint_ms >= e->o.checkpoint_interval_ms;
 }
 
 /* Up to which position the archive should take what lies in the ring; 0: nothing to do. */
@@ -581,7 +607,8 @@ archive_target(struct embedded *e, uint64_t now)
 		return all;
 	if (delta_is_empty(e->active) && now - e->transact_ms >= e->o.archive_idle_ms)
 		return all;
-	/* Half full: down to a quarter, so that this comes in long runs and not with every segment. */
+	/* Half full: down to a quarter, so that this comes in long runs and not with every segment.
+	 */
 	if (e->ring_used > capacity / 2) {
 		uint64_t target = e->ring_tail - capacity / 4;
 
@@ -592,8 +619,8 @@ archive_target(struct embedded *e, uint64_t now)
 		e->age_mark_pos = all;
 	}
 	return now - e->age_mark_ms >= e->o.archive_age_ms && e->age_mark_pos > e->meta.ring_floor
-	    ? e->age_mark_pos
-	    : 0;
+		   ? e->age_mark_pos
+		   : 0;
 }
 
 static bool
@@ -617,7 +644,8 @@ post_cleanup(struct embedded *e)
 {
 	bool may_unlink = e->backup.phase != BACKUP_FILES;
 
-	if (!e->trash.delta && (!may_unlink || (e->trash.segments.n == 0 && e->trash.staged.n == 0)))
+	if (!e->trash.delta &&
+	    (!may_unlink || (e->trash.segments.n == 0 && e->trash.staged.n == 0)))
 		return false;
 	e->job.drop.delta = e->trash.delta;
 	e->trash.delta = NULL;
@@ -676,8 +704,10 @@ look_at_ring(struct embedded *e)
 	struct ring_stats rs;
 
 	ring_stats(e->ring, &rs);
-	/* One segment is kept for what gives space back. */
-	e->is_ring_full = rs.is_full || (rs.segments >= e->o.ring_segments_max && rs.segments_free < 2);
+	/* One segment is kept for what gives space back. A ring that may grow is only asked to
+	 * wait. */
+	e->is_ring_full =
+	    rs.segments >= e->o.ring_segments_max && (rs.is_full || rs.segments_free < 2);
 	e->ring_used = rs.tail - rs.start;
 	e->ring_tail = rs.tail;
 }
@@ -691,6 +721,9 @@ checkpoint_schedule(struct embedded *e)
 		return;
 	look_at_space(e, now);
 	look_at_ring(e);
+	/* A transaction does not ask for the time: the turn it came in does. */
+	if (e->transact_ms == 0)
+		e->transact_ms = now;
 	atomic_store(&e->wants_tick,
 	    e->frozen || !delta_is_empty(e->active) || e->meta.ring_floor < e->meta.covered_next);
 	if (job_state(e) != JOB_IDLE || now < e->retry_ms)
@@ -734,8 +767,8 @@ static bool
 is_working(struct embedded *e)
 {
 	return e->job.state != JOB_IDLE || e->frozen || e->trash.delta || e->trash.segments.n > 0 ||
-	    e->trash.staged.n > 0 || e->want_checkpoint || e->want_archive || e->want_collect ||
-	    e->backup.phase != BACKUP_NONE;
+	       e->trash.staged.n > 0 || e->want_checkpoint || e->want_archive || e->want_collect ||
+	       e->backup.phase != BACKUP_NONE;
 }
 
 enum status

@@ -182,7 +182,8 @@ random_levels(struct delta *d)
 {
 	unsigned levels = 1;
 
-	/* xorshift64: two bits a level. The shape depends on the number of insertions only, so runs repeat. */
+	/* xorshift64: two bits a level. The shape depends on the number of insertions only, so runs
+	 * repeat. */
 	d->rnd ^= d->rnd << 13;
 	d->rnd ^= d->rnd >> 7;
 	d->rnd ^= d->rnd << 17;
@@ -192,16 +193,17 @@ random_levels(struct delta *d)
 }
 
 /*
- * True when the path of the last search is also the path to key. Keys come in runs (the records of one mailbox), and then the
- * way down is saved. Holds when the key lies between the path's node and its successor on the lowest level: then it
- * does so on every level.
+ * True when the path of the last search is also the path to key. Keys come in runs (the records of
+ * one mailbox), and then the way down is saved. Holds when the key lies between the path's node and
+ * its successor on the lowest level: then it does so on every level.
  */
 static bool
 finger_fits(const struct delta *d, struct str key, uint64_t hint)
 {
 	const struct delta_node *n = d->finger[0], *next = n->next[0];
 
-	return (n == d->head || node_cmp(n, key, hint) < 0) && (!next || node_cmp(next, key, hint) >= 0);
+	return (n == d->head || node_cmp(n, key, hint) < 0) &&
+	       (!next || node_cmp(next, key, hint) >= 0);
 }
 
 struct delta_node *
@@ -235,8 +237,8 @@ delta_need(struct delta *d, struct str key)
 }
 
 /*
- * Sizes come in steps of an eighth to a quarter, so that what is freed fits what is wanted next: n becomes its
- * step's size, the result is the step's number.
+ * Sizes come in steps of an eighth to a quarter, so that what is freed fits what is wanted next: n
+ * becomes its step's size, the result is the step's number.
  */
 static unsigned
 value_class(size_t *n)

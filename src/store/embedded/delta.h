@@ -1,9 +1,11 @@
 /*
- * The delta: what was committed to the log and is not in the index yet, in key order, and what happened to blobs.
+ * The delta: what was committed to the log and is not in the index yet, in key order, and what
+ * happened to blobs.
  *
- * An ordered map (skip list) whose nodes are never taken out: a node without an opinion (DELTA_ABSENT, what an undone
- * insertion leaves) lets the older layers show through. One writer; once frozen it is immutable and any thread may
- * read it. All memory comes from a pool of its own and goes at once with delta_free.
+ * An ordered map (skip list) whose nodes are never taken out: a node without an opinion
+ * (DELTA_ABSENT, what an undone insertion leaves) lets the older layers show through. One writer;
+ * once frozen it is immutable and any thread may read it. All memory comes from a pool of its own
+ * and goes at once with delta_free.
  */
 #ifndef POSTHORN_STORE_EMBEDDED_DELTA_H
 #define POSTHORN_STORE_EMBEDDED_DELTA_H
@@ -21,9 +23,9 @@ struct delta_value {
 };
 
 struct delta_node {
-	struct delta_value *value;	/* NULL unless DELTA_VALUE */
+	struct delta_value *value; /* NULL unless DELTA_VALUE */
 	struct delta_node *prev;
-	uint64_t hint;			/* the first eight bytes as a number, zero-padded */
+	uint64_t hint; /* the first eight bytes as a number, zero-padded */
 	const char *key;
 	uint16_t key_n;
 	uint8_t state;
@@ -32,21 +34,22 @@ struct delta_node {
 };
 
 struct delta_ref {
-	uint64_t id;	/* 0: empty slot */
+	uint64_t id; /* 0: empty slot */
 	int64_t by;
 };
 
 struct delta {
 	struct delta_node *head;
-	struct delta_node *last;	/* NULL: empty */
-	struct delta_node *finger[DELTA_LEVELS_MAX];	/* the path of the last search; loop thread, active only */
+	struct delta_node *last; /* NULL: empty */
+	struct delta_node
+	    *finger[DELTA_LEVELS_MAX]; /* the path of the last search; loop thread, active only */
 	unsigned levels;
 	uint64_t rnd;
 	size_t keys;
-	size_t bytes;			/* of memory taken */
+	size_t bytes; /* of memory taken */
 	struct delta_block *blocks;
 	char *bump, *bump_end;
-	struct delta_value *spare[128];	/* freed values by size */
+	struct delta_value *spare[128]; /* freed values by size */
 	/* Blobs made in this delta: rows[id - blob_base], BLOB_NONE where an id was not used. */
 	uint64_t blob_base;
 	struct blob_row *rows;

@@ -91,7 +91,8 @@ call_waiters(struct embedded *e)
 	while (e->waiters_n > 0) {
 		struct waiter w = e->waiters[e->waiters_at];
 
-		/* A transaction without effect has the position of the one before it: it may show what that did. */
+		/* A transaction without effect has the position of the one before it: it may show
+		 * what that did. */
 		if (w.pos_next > 0 && w.pos_next - 1 >= e->durable)
 			break;
 		e->waiters_at = (e->waiters_at + 1) & (e->waiters_cap - 1);
@@ -168,10 +169,12 @@ store_is_busy_embedded(struct store *s)
 	const struct embedded *e = embedded_of(s);
 	size_t delta = e->active->bytes + (e->frozen ? e->frozen->bytes : 0);
 
-	/* One group on its way and half of the next: what is read now has room when it gets here. */
+	/* One group on its way and half of the next: what is read now has room when it gets here.
+	 */
 	return e->is_refused || store_is_full_embedded(s) ||
-	    e->bytes_appended - e->bytes_durable > e->o.group_bytes_max + e->o.group_bytes_max / 2 ||
-	    delta > e->o.delta_bytes_max / 8 * 7;
+	       e->bytes_appended - e->bytes_durable >
+		   e->o.group_bytes_max + e->o.group_bytes_max / 2 ||
+	       delta > e->o.delta_bytes_max / 8 * 7;
 }
 
 static enum status
@@ -185,7 +188,8 @@ txn_get(struct txn *t, struct str key, struct str *value_out)
 static void
 stat_put(struct buf *out, const char *name, uint64_t v)
 {
-	(void)buf_putf(out, "%s\"%s\":%" PRIu64, out->n > 0 && out->p[out->n - 1] != '{' ? "," : "", name, v);
+	(void)buf_putf(
+	    out, "%s\"%s\":%" PRIu64, out->n > 0 && out->p[out->n - 1] != '{' ? "," : "", name, v);
 }
 
 static enum status
@@ -360,7 +364,9 @@ make_meta(struct embedded *e)
 {
 	enum status st;
 
-	e->meta = (struct index_meta){.format = INDEX_FORMAT, .blob_next = 1, .archive_next = 1,
+	e->meta = (struct index_meta){.format = INDEX_FORMAT,
+	    .blob_next = 1,
+	    .archive_next = 1,
 	    .ring_segment_bytes = e->o.ring_segment_bytes};
 	if ((st = e->index->ops->begin(e->index)) != ST_OK ||
 	    (st = embedded_commit_meta(e, &e->meta)) != ST_OK)
@@ -380,7 +386,8 @@ open_meta(struct embedded *e, struct buf *error_out)
 		st = index_meta_get(row, &e->meta);
 	if (st == ST_UNSUPPORTED)
 		(void)buf_putf(error_out,
-		    "the store was written in format %" PRIu64 ", this program knows format %d only",
+		    "the store was written in format %" PRIu64
+		    ", this program knows format %d only",
 		    e->meta.format, INDEX_FORMAT);
 	else if (st != ST_OK)
 		(void)buf_putf(error_out, "the index has no readable head");
@@ -408,7 +415,8 @@ replay_record(void *arg, uint64_t pos, struct str record)
 	st = txn_replay(r->e, pos, record, &what);
 	if (st == ST_OK)
 		return ST_OK;
-	(void)buf_putf(r->error_out, "the log's record at %" PRIu64 " cannot be applied: %s\n", pos, what);
+	(void)buf_putf(
+	    r->error_out, "the log's record at %" PRIu64 " cannot be applied: %s\n", pos, what);
 	/* What it did up to the bad operation stays: rescue, not service. */
 	if (r->e->o.allow_corrupt && st == ST_SYNTAX)
 		return ST_OK;
@@ -418,10 +426,14 @@ replay_record(void *arg, uint64_t pos, struct str record)
 static enum status
 open_ring(struct embedded *e, struct buf *error_out)
 {
-	const struct ring_options ro = {.disk = e->disk, .folder = RING_FOLDER,
-	    .segment_bytes = e->o.ring_segment_bytes, .segments_first = e->o.ring_segments_first,
-	    .segments_max = e->o.ring_segments_max, .group_bytes_max = e->o.group_bytes_max,
-	    .threaded = e->o.threaded && !e->is_read_only, .allow_corrupt = e->o.allow_corrupt,
+	const struct ring_options ro = {.disk = e->disk,
+	    .folder = RING_FOLDER,
+	    .segment_bytes = e->o.ring_segment_bytes,
+	    .segments_first = e->o.ring_segments_first,
+	    .segments_max = e->o.ring_segments_max,
+	    .group_bytes_max = e->o.group_bytes_max,
+	    .threaded = e->o.threaded && !e->is_read_only,
+	    .allow_corrupt = e->o.allow_corrupt,
 	    .ring_id = e->o.simulated_index ? 1 : 0};
 	struct replay r = {e, error_out};
 	struct ring_stats rs;
@@ -431,10 +443,11 @@ open_ring(struct embedded *e, struct buf *error_out)
 	if (st != ST_OK)
 		return st;
 	e->blob_next = e->meta.blob_next;
-	e->last_next = e->meta.covered_next;
+	e->last_next = e->frozen_tail = e->meta.covered_next;
 	e->active = delta_new(e->blob_next);
 	if ((st = ring_replay(e->ring, from, replay_record, &r)) != ST_OK) {
-		(void)buf_putf(error_out, "replay of the log from position %" PRIu64 " failed: %s", from, status_word(st));
+		(void)buf_putf(error_out, "replay of the log from position %" PRIu64 " failed: %s",
+		    from, status_word(st));
 		return st == ST_LIMIT || st == ST_UNSUPPORTED ? st : ST_IO;
 	}
 	ring_stats(e->ring, &rs);
@@ -448,8 +461,8 @@ struct sweep {
 	struct embedded *e;
 	const char *folder;
 	enum index_table table;
-	struct numbers *named;	/* by the log alone */
-	uint64_t next;		/* after the largest number there is */
+	struct numbers *named; /* by the log alone */
+	uint64_t next;	       /* after the largest number there is */
 	enum status st;
 };
 
@@ -493,7 +506,8 @@ sweep(struct embedded *e)
 	st = e->disk->ops->list(e->disk, STAGED_FOLDER, sweep_name, &big);
 	if (st == ST_OK && (st = big.st) == ST_OK)
 		st = e->disk->ops->list(e->disk, ARCHIVE_FOLDER, sweep_name, &archive);
-	/* Numbers of files that the log names and that are gone count too: a new file must not take their place. */
+	/* Numbers of files that the log names and that are gone count too: a new file must not take
+	 * their place. */
 	for (size_t i = 0; i < replayed.n; i++)
 		if (replayed.v[i] >= big.next)
 			big.next = replayed.v[i] + 1;
@@ -581,7 +595,7 @@ embedded_new(const struct embedded_options *o)
 	/* A raw blob and the largest it can become by compressing. */
 	buf_init(&e->job_in, 3 * (size_t)STORE_BLOB_INLINE_MAX);
 	buf_init(&e->job_out, ARCHIVE_BATCH_BYTES + 2 * (size_t)STORE_BLOB_INLINE_MAX +
-	    (size_t)ARCHIVE_BATCH_BLOBS * 4 * ARCHIVE_ENTRY_BYTES);
+				  (size_t)ARCHIVE_BATCH_BLOBS * 4 * ARCHIVE_ENTRY_BYTES);
 	return e;
 }
 

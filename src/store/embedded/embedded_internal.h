@@ -1,4 +1,5 @@
-/* What the files of the embedded store share. The loop thread owns everything but what struct job says. */
+/* What the files of the embedded store share. The loop thread owns everything but what struct job
+ * says. */
 #ifndef POSTHORN_STORE_EMBEDDED_INTERNAL_H
 #define POSTHORN_STORE_EMBEDDED_INTERNAL_H
 
@@ -25,10 +26,10 @@ enum undo_kind { UNDO_VALUE, UNDO_BYTES, UNDO_REF };
 
 struct undo {
 	enum undo_kind kind;
-	uint8_t state;			/* value: before */
+	uint8_t state; /* value: before */
 	struct delta_node *node;
-	struct delta_value *value;	/* value: before */
-	size_t off;			/* bytes: where in the value; the old ones are saved */
+	struct delta_value *value; /* value: before */
+	size_t off;		   /* bytes: where in the value; the old ones are saved */
 	size_t saved_off, saved_n;
 	uint32_t old_n;
 	uint64_t id;
@@ -37,13 +38,13 @@ struct undo {
 
 struct embedded_txn {
 	struct txn base;
-	struct buf blobs;	/* bytes of inline blobs, as they will stand in the record */
+	struct buf blobs; /* bytes of inline blobs, as they will stand in the record */
 	struct buf ops;
 	uint32_t ops_n;
-	size_t bytes;		/* of keys, values and blobs given */
-	uint64_t blob_first;	/* first id this transaction may have given */
+	size_t bytes;	     /* of keys, values and blobs given */
+	uint64_t blob_first; /* first id this transaction may have given */
 	bool has_blobs;
-	enum status broken;	/* an operation failed half-way: commit will refuse */
+	enum status broken; /* an operation failed half-way: commit will refuse */
 	struct undo *undo;
 	size_t undo_n, undo_cap;
 	struct buf saved;
@@ -53,20 +54,20 @@ struct stage {
 	struct store_stage base;
 	struct disk_file *file;
 	uint64_t number;
-	uint64_t size;		/* of the blob */
+	uint64_t size; /* of the blob */
 	uint32_t crc;
-	char *frame;		/* STAGE_FRAME_BYTES + 4 */
+	char *frame; /* STAGE_FRAME_BYTES + 4 */
 	size_t frame_n;
 	uint64_t file_bytes;
 	bool is_synced;
-	bool is_used;		/* put by the running transaction, or by one that succeeded */
+	bool is_used; /* put by the running transaction, or by one that succeeded */
 	enum status failed;
-	struct stage *next;	/* of the running transaction */
+	struct stage *next; /* of the running transaction */
 };
 
 struct waiter {
-	uint64_t pos_next;	/* durable when everything before is */
-	uint64_t bytes;		/* appended up to and with it */
+	uint64_t pos_next; /* durable when everything before is */
+	uint64_t bytes;	   /* appended up to and with it */
 	store_done_fn *done;
 	void *arg;
 };
@@ -83,15 +84,23 @@ struct trash {
 	struct numbers staged;
 };
 
-enum job_kind { JOB_CHECKPOINT, JOB_CLEANUP, JOB_ARCHIVE, JOB_COLLECT, JOB_BACKUP_INDEX, JOB_BACKUP_COPY };
+enum job_kind {
+	JOB_CHECKPOINT,
+	JOB_CLEANUP,
+	JOB_ARCHIVE,
+	JOB_COLLECT,
+	JOB_BACKUP_INDEX,
+	JOB_BACKUP_COPY
+};
 enum job_state { JOB_IDLE, JOB_POSTED, JOB_FINISHED };
 
-/* One piece of the checkpoint thread's work. The thread owns it from POSTED to FINISHED, otherwise the loop thread does. */
+/* One piece of the checkpoint thread's work. The thread owns it from POSTED to FINISHED, otherwise
+ * the loop thread does. */
 struct job {
-	enum job_state state;	/* under the mutex */
+	enum job_state state; /* under the mutex */
 	enum job_kind kind;
 	enum status st;
-	struct index_meta meta;	/* in: as committed last; out: the same */
+	struct index_meta meta; /* in: as committed last; out: the same */
 	/* checkpoint */
 	const struct delta *delta;
 	const struct delta_node *node;
@@ -121,7 +130,7 @@ struct backup {
 	struct backup_file *files;
 	size_t files_n, files_cap, at;
 	uint64_t off, bytes, bytes_all;
-	uint64_t from;	/* the position the checkpoint must cover */
+	uint64_t from; /* the position the checkpoint must cover */
 	char *folder;
 };
 
@@ -132,7 +141,7 @@ struct archive_stats {
 struct archive_handle {
 	struct disk_file *file;
 	uint64_t number;
-	uint64_t used;	/* tick of the last use */
+	uint64_t used; /* tick of the last use */
 };
 
 struct embedded {
@@ -143,57 +152,59 @@ struct embedded {
 	struct index *index;
 	int lock_fd, epoll_fd, event_fd;
 	bool is_failed, is_read_only;
-	bool is_full;		/* below the free-space floor */
-	bool is_ring_full;	/* no segment left but the reserve */
-	bool is_refused;	/* the ring took nothing more; until it says progress */
+	bool is_full;	   /* below the free-space floor */
+	bool is_ring_full; /* no segment left but the reserve */
+	bool is_refused;   /* the ring took nothing more; until it says progress */
 	const char *failed_where;
 
 	struct delta *active, *frozen;
-	uint64_t frozen_next;	/* the frozen delta holds every record before this */
+	uint64_t frozen_next; /* the frozen delta holds every record before this */
 	uint64_t blob_next;
 	uint64_t stage_next;
-	uint64_t last_next;	/* position of the last record + 1 */
+	uint64_t last_next; /* position of the last record + 1 */
 	uint64_t durable;
 	uint64_t bytes_appended, bytes_durable;
-	struct index_meta meta;	/* as of the reader's snapshot */
+	struct index_meta meta; /* as of the reader's snapshot */
 
 	struct embedded_txn txn;
 	struct txn snapshot;
-	struct stage *staged;	/* put by the running transaction */
+	struct stage *staged; /* put by the running transaction */
 	bool in_txn;
 	unsigned iters_open;
 
-	struct waiter *waiters;	/* a ring of cap (a power of two) */
+	struct waiter *waiters; /* a ring of cap (a power of two) */
 	size_t waiters_at, waiters_n, waiters_cap;
 
 	/* Scheduling of the checkpoint thread's work. */
 	bool want_checkpoint, want_archive, want_collect;
-	uint64_t checkpoint_ms, transact_ms, free_check_ms, retry_ms;
-	uint64_t log_bytes;		/* since the last freeze */
+	uint64_t checkpoint_ms, free_check_ms, retry_ms;
+	uint64_t transact_ms; /* of the last transaction; 0: it came in this turn */
+	uint64_t frozen_tail; /* the log's end when the delta was last frozen */
 	uint64_t age_mark_pos, age_mark_ms;
-	struct trash trash;		/* gathered, not yet handed to a cleanup */
+	struct trash trash; /* gathered, not yet handed to a cleanup */
 	struct job job;
 	struct backup backup;
-	struct archive_stats archive;		/* the job's */
-	struct archive_stats archive_seen;	/* as of the last job taken */
-	uint64_t collect_segment, collect_off;	/* the job's: where it goes on; segment + 1, 0: none */
-	struct numbers collect_skip;	/* the job's: damaged, left as they are */
-	struct buf job_in, job_out;	/* the job's scratch */
-	void *zstd;			/* the job's ZSTD_CCtx */
+	struct archive_stats archive;	   /* the job's */
+	struct archive_stats archive_seen; /* as of the last job taken */
+	uint64_t collect_segment,
+	    collect_off;	     /* the job's: where it goes on; segment + 1, 0: none */
+	struct numbers collect_skip; /* the job's: damaged, left as they are */
+	struct buf job_in, job_out;  /* the job's scratch */
+	void *zstd;		     /* the job's ZSTD_CCtx */
 
 	pthread_t thread;
 	bool has_thread;
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
-	bool thread_must_end;		/* under the mutex */
+	bool thread_must_end; /* under the mutex */
 	atomic_bool wants_tick;
 
 	/* Reading blobs. */
 	struct archive_handle handles[ARCHIVE_HANDLES_MAX];
 	uint64_t handle_tick;
 	void *unzstd;
-	struct buf stored;	/* an archive entry as it is stored */
-	struct buf whole;	/* the last blob that was read whole in order to verify a part */
+	struct buf stored; /* an archive entry as it is stored */
+	struct buf whole;  /* the last blob that was read whole in order to verify a part */
 	uint64_t whole_id;
 	uint64_t free_bytes, total_bytes;
 	uint64_t ring_used, ring_tail;
@@ -213,16 +224,21 @@ enum status txn_put(struct txn *t, struct str key, struct str value) MUST_USE;
 enum status txn_del(struct txn *t, struct str key) MUST_USE;
 enum status txn_add(struct txn *t, struct str key, int64_t by, uint64_t *value_out) MUST_USE;
 enum status txn_splice(struct txn *t, struct str key, size_t off, struct str bytes) MUST_USE;
-enum status txn_blob_put(struct txn *t, const struct str *parts, size_t parts_n, struct blob_id *id_out) MUST_USE;
+enum status txn_blob_put(
+    struct txn *t, const struct str *parts, size_t parts_n, struct blob_id *id_out) MUST_USE;
 enum status txn_blob_ref(struct txn *t, struct blob_id id, int32_t by) MUST_USE;
-enum status txn_blob_put_staged(struct txn *t, struct store_stage *g, struct blob_id *id_out) MUST_USE;
-enum status txn_run(struct store *s, store_fn *fn, void *arg, store_done_fn *done, void *done_arg) MUST_USE;
+enum status txn_blob_put_staged(
+    struct txn *t, struct store_stage *g, struct blob_id *id_out) MUST_USE;
+enum status txn_run(
+    struct store *s, store_fn *fn, void *arg, store_done_fn *done, void *done_arg) MUST_USE;
 /* Applies a record of the log again. ST_IO and a sentence when it makes no sense. */
-enum status txn_replay(struct embedded *e, uint64_t pos, struct str record, const char **what_out) MUST_USE;
+enum status txn_replay(
+    struct embedded *e, uint64_t pos, struct str record, const char **what_out) MUST_USE;
 
 /* view.c */
 enum status view_get(struct embedded *e, struct str key, struct str *value_out) MUST_USE;
-enum status view_range(struct txn *t, struct str from, struct str to, bool reverse, struct store_iter *it) MUST_USE;
+enum status view_range(
+    struct txn *t, struct str from, struct str to, bool reverse, struct store_iter *it) MUST_USE;
 enum status view_next(struct store_iter *it) MUST_USE;
 void view_end(struct store_iter *it);
 /* With the count as the running transaction sees it; ST_NOTFOUND when that is 0. */
@@ -230,7 +246,8 @@ enum status view_blob(struct embedded *e, uint64_t id, struct blob_row *out) MUS
 
 /* blob.c */
 enum status blob_size(struct txn *t, struct blob_id id, uint64_t *size_out) MUST_USE;
-enum status blob_read(struct txn *t, struct blob_id id, uint64_t off, size_t n, struct buf *out) MUST_USE;
+enum status blob_read(
+    struct txn *t, struct blob_id id, uint64_t off, size_t n, struct buf *out) MUST_USE;
 enum status blob_stage_new(struct store *s, struct store_stage **out) MUST_USE;
 enum status blob_stage_put(struct store_stage *g, struct str bytes) MUST_USE;
 void blob_stage_free(struct store_stage *g);
@@ -244,10 +261,11 @@ void blob_fini(struct embedded *e);
 struct archive_entry {
 	uint64_t id;
 	uint32_t stored, raw, flags;
-	uint32_t crc;	/* of the stored bytes */
+	uint32_t crc; /* of the stored bytes */
 };
 void archive_entry_put(uint8_t out[ARCHIVE_ENTRY_BYTES], const struct archive_entry *n);
-enum status archive_entry_get(const uint8_t in[ARCHIVE_ENTRY_BYTES], struct archive_entry *out) MUST_USE;
+enum status archive_entry_get(
+    const uint8_t in[ARCHIVE_ENTRY_BYTES], struct archive_entry *out) MUST_USE;
 void archive_path(char out[PATH_BYTES], uint64_t number);
 void staged_path(char out[PATH_BYTES], uint64_t number);
 enum status archive_run(struct embedded *e, struct job *j) MUST_USE;

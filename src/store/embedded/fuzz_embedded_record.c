@@ -1,4 +1,5 @@
-/* Arbitrary bytes into the parser of log records; what it accepts is well-formed and within the limits. */
+/* Arbitrary bytes into the parser of log records; what it accepts is well-formed and within the
+ * limits. */
 #include "base/check.h"
 #include "store/embedded/limits.h"
 #include "store/embedded/record.h"
@@ -10,11 +11,13 @@ static void
 check_op(const struct record_op *op, struct str record)
 {
 	CHECK(op->key.n <= STORE_KEY_BYTES_MAX && op->value.n <= STORE_VALUE_BYTES_MAX);
-	CHECK(op->key.n == 0 || (op->key.p >= record.p && op->key.p + op->key.n <= record.p + record.n));
-	CHECK(op->value.n == 0 || (op->value.p >= record.p && op->value.p + op->value.n <= record.p + record.n));
+	CHECK(op->key.n == 0 ||
+	      (op->key.p >= record.p && op->key.p + op->key.n <= record.p + record.n));
+	CHECK(op->value.n == 0 ||
+	      (op->value.p >= record.p && op->value.p + op->value.n <= record.p + record.n));
 	CHECK(op->kind != RECORD_SPLICE || op->off + op->value.n <= STORE_VALUE_BYTES_MAX);
-	CHECK(op->kind != RECORD_BLOB ||
-	    (op->id > 0 && op->off >= RECORD_HEADER_BYTES && (size_t)op->off + op->size <= record.n));
+	CHECK(op->kind != RECORD_BLOB || (op->id > 0 && op->off >= RECORD_HEADER_BYTES &&
+					     (size_t)op->off + op->size <= record.n));
 }
 
 int

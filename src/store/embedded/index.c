@@ -23,9 +23,14 @@ blob_row_get(struct str s, struct blob_row *out)
 	if (s.n != BLOB_ROW_BYTES)
 		return ST_IO;
 	head = le32_get(s.p);
-	*out = (struct blob_row){.kind = (uint8_t)head, .flags = (uint8_t)(head >> 8),
-	    .refs = le32_get(s.p + 4), .crc = le32_get(s.p + 8), .size = le32_get(s.p + 12),
-	    .a = le64_get(s.p + 16), .b = le32_get(s.p + 24), .stored = le32_get(s.p + 28)};
+	*out = (struct blob_row){.kind = (uint8_t)head,
+	    .flags = (uint8_t)(head >> 8),
+	    .refs = le32_get(s.p + 4),
+	    .crc = le32_get(s.p + 8),
+	    .size = le32_get(s.p + 12),
+	    .a = le64_get(s.p + 16),
+	    .b = le32_get(s.p + 24),
+	    .stored = le32_get(s.p + 28)};
 	if (out->kind < BLOB_RING || out->kind > BLOB_STAGED || head >> 16 != 0 || out->refs == 0)
 		return ST_IO;
 	return ST_OK;
@@ -51,8 +56,8 @@ segment_row_get(struct str s, struct segment_row *out)
 void
 index_meta_put(uint8_t out[INDEX_META_BYTES], const struct index_meta *m)
 {
-	const uint64_t v[] = {m->format, m->covered_next, m->blob_next, m->archive_next, m->ring_floor,
-	    m->segment_next, m->ring_segment_bytes, m->checkpoints};
+	const uint64_t v[] = {m->format, m->covered_next, m->blob_next, m->archive_next,
+	    m->ring_floor, m->segment_next, m->ring_segment_bytes, m->checkpoints};
 
 	_Static_assert(sizeof(v) == INDEX_META_BYTES, "the row holds every member");
 	for (size_t i = 0; i < COUNT_OF(v); i++)

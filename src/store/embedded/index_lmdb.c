@@ -1,4 +1,5 @@
-/* The index in LMDB. One environment, a table each for keys, blobs, archive segments, staged files and meta. */
+/* The index in LMDB. One environment, a table each for keys, blobs, archive segments, staged files
+ * and meta. */
 #include "store/embedded/index.h"
 
 #include <errno.h>
@@ -14,17 +15,18 @@ struct index_lmdb {
 	struct index base;
 	MDB_env *env;
 	MDB_dbi dbi[INDEX_TABLES];
-	MDB_txn *reader;	/* NULL: not yet, or given up for growing */
+	MDB_txn *reader; /* NULL: not yet, or given up for growing */
 	bool reader_is_reset;
 	MDB_txn *writer;
 	MDB_cursor *writer_keys;
-	bool is_map_full;	/* a write met the end of the map */
+	bool is_map_full; /* a write met the end of the map */
 };
 
 struct lmdb_cursor {
 	struct index_cursor base;
 	MDB_cursor *c;
-	struct str to;		/* the bound that ends it: `to`, or `from` when reverse; copied behind the struct */
+	struct str
+	    to; /* the bound that ends it: `to`, or `from` when reverse; copied behind the struct */
 	bool reverse;
 	bool started;
 	bool at_end;
@@ -130,7 +132,8 @@ lmdb_get(struct index *ix, struct str key, struct str *out)
 static enum status
 row_in(MDB_txn *t, MDB_dbi dbi, uint64_t id, struct str *out)
 {
-	/* MDB_INTEGERKEY: a size_t in the machine's order, which is little-endian wherever this is built. */
+	/* MDB_INTEGERKEY: a size_t in the machine's order, which is little-endian wherever this is
+	 * built. */
 	size_t k = (size_t)id;
 
 	return get_in(t, dbi, (MDB_val){sizeof(k), &k}, out);
@@ -173,7 +176,8 @@ lmdb_row_from(struct index *ix, enum index_table table, uint64_t *id, struct str
 }
 
 static enum status
-lmdb_cursor(struct index *ix, struct str from, struct str to, bool reverse, struct index_cursor **out)
+lmdb_cursor(
+    struct index *ix, struct str from, struct str to, bool reverse, struct index_cursor **out)
 {
 	struct index_lmdb *l = lmdb_of(ix);
 	struct lmdb_cursor *c = malloc(sizeof(*c) + from.n + to.n);
@@ -368,7 +372,8 @@ lmdb_maybe_grow(struct index *ix)
 		mdb_txn_abort(l->reader);
 	l->reader = NULL;
 	rc = mdb_env_set_mapsize(l->env, (size_t)size * 2);
-	/* Where the address space does not allow it the old size goes on; MDB_MAP_FULL will say that there is no room. */
+	/* Where the address space does not allow it the old size goes on; MDB_MAP_FULL will say
+	 * that there is no room. */
 	if (rc != 0)
 		rc = mdb_env_set_mapsize(l->env, (size_t)size);
 	return rc == 0 ? reader_need(l) : status_of(rc);
@@ -419,7 +424,8 @@ static const struct index_ops lmdb_ops = {
 static int
 tables_open(struct index_lmdb *l, bool read_only)
 {
-	static const char *const names[INDEX_TABLES] = {"keys", "blobs", "segments", "staged", "meta"};
+	static const char *const names[INDEX_TABLES] = {
+	    "keys", "blobs", "segments", "staged", "meta"};
 	MDB_txn *t;
 	int rc = mdb_txn_begin(l->env, NULL, read_only ? MDB_RDONLY : 0, &t);
 
@@ -427,7 +433,8 @@ tables_open(struct index_lmdb *l, bool read_only)
 		return rc;
 	for (unsigned i = 0; i < INDEX_TABLES && rc == 0; i++)
 		rc = mdb_dbi_open(t, names[i],
-		    (read_only ? 0u : MDB_CREATE) | (i == INDEX_KEYS ? 0u : MDB_INTEGERKEY), &l->dbi[i]);
+		    (read_only ? 0u : MDB_CREATE) | (i == INDEX_KEYS ? 0u : MDB_INTEGERKEY),
+		    &l->dbi[i]);
 	if (rc == 0)
 		return mdb_txn_commit(t);
 	mdb_txn_abort(t);
@@ -445,7 +452,8 @@ env_open(struct index_lmdb *l, const char *folder, uint64_t map_bytes, bool read
 			return rc;
 		if ((rc = mdb_env_set_maxdbs(l->env, INDEX_TABLES)) == 0 &&
 		    (rc = mdb_env_set_mapsize(l->env, (size_t)map_bytes)) == 0)
-			rc = mdb_env_open(l->env, folder, MDB_NOTLS | (read_only ? MDB_RDONLY : 0), 0600);
+			rc = mdb_env_open(
+			    l->env, folder, MDB_NOTLS | (read_only ? MDB_RDONLY : 0), 0600);
 		if (rc == 0)
 			return 0;
 		mdb_env_close(l->env);
@@ -456,8 +464,8 @@ env_open(struct index_lmdb *l, const char *folder, uint64_t map_bytes, bool read
 }
 
 enum status
-index_lmdb_open(
-    const char *folder, uint64_t map_bytes, bool read_only, struct index **out, struct buf *error_out)
+index_lmdb_open(const char *folder, uint64_t map_bytes, bool read_only, struct index **out,
+    struct buf *error_out)
 {
 	struct index_lmdb *l;
 	int rc;

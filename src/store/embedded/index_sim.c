@@ -1,6 +1,7 @@
 /*
- * The simulated index: versions of one sorted array, of which the committed one outlives the object.
- * Every commit makes a new version and the reader keeps the one it has, as with LMDB. Meant for small states.
+ * The simulated index: versions of one sorted array, of which the committed one outlives the
+ * object. Every commit makes a new version and the reader keeps the one it has, as with LMDB. Meant
+ * for small states.
  */
 #include "store/embedded/index.h"
 
@@ -12,7 +13,7 @@
 struct sim_entry {
 	unsigned users;
 	size_t key_n, value_n;
-	char p[];	/* key, then value */
+	char p[]; /* key, then value */
 };
 
 struct index_sim_version {
@@ -23,15 +24,15 @@ struct index_sim_version {
 
 struct index_sim {
 	struct index base;
-	struct index_sim_state *state;		/* borrowed */
-	struct index_sim_version *seen;		/* the reader's */
-	struct index_sim_version *writing;	/* the writer's own, NULL outside of begin .. commit */
+	struct index_sim_state *state;	   /* borrowed */
+	struct index_sim_version *seen;	   /* the reader's */
+	struct index_sim_version *writing; /* the writer's own, NULL outside of begin .. commit */
 };
 
 struct sim_cursor {
 	struct index_cursor base;
 	struct index_sim_version *v;
-	size_t at, end;		/* left: at <= i < end */
+	size_t at, end; /* left: at <= i < end */
 	bool reverse;
 };
 
@@ -194,7 +195,8 @@ version_del(struct index_sim_version *v, const struct sim_key *k)
 }
 
 static enum status
-version_row_from(const struct index_sim_version *v, enum index_table table, uint64_t *id, struct str *out)
+version_row_from(
+    const struct index_sim_version *v, enum index_table table, uint64_t *id, struct str *out)
 {
 	struct sim_key k = key_of_row(table, *id);
 	size_t i = find(v, &k);
@@ -244,7 +246,8 @@ sim_row_from(struct index *ix, enum index_table table, uint64_t *id, struct str 
 }
 
 static enum status
-sim_cursor(struct index *ix, struct str from, struct str to, bool reverse, struct index_cursor **out)
+sim_cursor(
+    struct index *ix, struct str from, struct str to, bool reverse, struct index_cursor **out)
 {
 	struct sim_cursor *c = calloc(1, sizeof(*c));
 	struct sim_key k = key_of(from), end = to.n ? key_of(to) : key_of_row(INDEX_KEYS + 1, 0);

@@ -131,7 +131,7 @@ take_put(struct cur *c, struct record_op *op)
 	uint32_t n;
 
 	return cur_le16(c, &key_n) && cur_le32(c, &n) && n <= STORE_VALUE_BYTES_MAX &&
-	    take_key(c, key_n, &op->key) && cur_take(c, n, &op->value);
+	       take_key(c, key_n, &op->key) && cur_take(c, n, &op->value);
 }
 
 static bool
@@ -141,8 +141,8 @@ take_splice(struct cur *c, struct record_op *op)
 	uint32_t n;
 
 	return cur_le16(c, &key_n) && cur_le32(c, &n) && cur_le32(c, &op->off) &&
-	    op->off <= STORE_VALUE_BYTES_MAX && n <= STORE_VALUE_BYTES_MAX - op->off &&
-	    take_key(c, key_n, &op->key) && cur_take(c, n, &op->value);
+	       op->off <= STORE_VALUE_BYTES_MAX && n <= STORE_VALUE_BYTES_MAX - op->off &&
+	       take_key(c, key_n, &op->key) && cur_take(c, n, &op->value);
 }
 
 /* The part that inline and staged blobs have in common. */
@@ -234,8 +234,11 @@ header_open(struct str bytes, struct record *out, const char **what_out)
 	if (blobs_n > cur_left(&c) || ops_n != cur_left(&c) - blobs_n || ops > STORE_TXN_OPS_MAX)
 		return ST_SYNTAX;
 	cur_skip(&c, blobs_n);
-	*out = (struct record){.ops = c, .ops_left = ops, .blob_off = RECORD_HEADER_BYTES,
-	    .blob_end = RECORD_HEADER_BYTES + blobs_n, .id_min = 1};
+	*out = (struct record){.ops = c,
+	    .ops_left = ops,
+	    .blob_off = RECORD_HEADER_BYTES,
+	    .blob_end = RECORD_HEADER_BYTES + blobs_n,
+	    .id_min = 1};
 	return ST_OK;
 }
 

@@ -1,6 +1,7 @@
 /*
- * Power cuts: random transactions on a simulated disk that is cut at some sync (or index commit) and torn. After reopening,
- * the store must hold exactly the state after some number of transactions, at least those acknowledged.
+ * Power cuts: random transactions on a simulated disk that is cut at some sync (or index commit)
+ * and torn. After reopening, the store must hold exactly the state after some number of
+ * transactions, at least those acknowledged.
  */
 #include <stdlib.h>
 
@@ -22,16 +23,16 @@ enum op_kind { OP_PUT, OP_DEL, OP_SPLICE, OP_ADD, OP_BLOB, OP_STAGED, OP_REF, OP
 struct op {
 	enum op_kind kind;
 	unsigned key;
-	uint64_t seed;		/* of the bytes */
+	uint64_t seed; /* of the bytes */
 	size_t n, off;
-	size_t blob;		/* ref: which */
+	size_t blob; /* ref: which */
 	int32_t by;
 };
 
 /* Everything a transaction will do follows from its seed and the state before it. */
 struct made {
 	uint64_t seed;
-	uint64_t ids[OPS_MAX];	/* what the store gave */
+	uint64_t ids[OPS_MAX]; /* what the store gave */
 };
 
 struct blob {
@@ -47,7 +48,7 @@ struct value {
 };
 
 struct model {
-	struct value v[KEYS + 1];	/* the last: the number of transactions */
+	struct value v[KEYS + 1]; /* the last: the number of transactions */
 	struct blob *blobs;
 	size_t blobs_n;
 };
@@ -59,11 +60,11 @@ struct world {
 	struct index_sim_state sim;
 	struct embedded_options o;
 	struct store *s;
-	struct model m;			/* after every transaction taken */
+	struct model m; /* after every transaction taken */
 	struct made *made;
 	size_t made_n;
 	size_t acked;
-	uint64_t syncs_left;		/* until the power cut; 0: not armed */
+	uint64_t syncs_left; /* until the power cut; 0: not armed */
 	bool is_cut;
 	/* the transaction being run */
 	struct op ops[OPS_MAX];
@@ -104,7 +105,8 @@ make_ops(const struct model *m, uint64_t seed, struct op *ops, size_t *n_out)
 	for (size_t i = 0; i < *n_out; i++) {
 		struct op *o = &ops[i];
 
-		*o = (struct op){.kind = (enum op_kind)prng_below(&r, OP_KINDS), .key = (unsigned)prng_below(&r, KEYS),
+		*o = (struct op){.kind = (enum op_kind)prng_below(&r, OP_KINDS),
+		    .key = (unsigned)prng_below(&r, KEYS),
 		    .seed = prng_u64(&r)};
 		if (o->kind == OP_ADD)
 			o->key = o->key % 3;
@@ -272,7 +274,8 @@ prepare_stage(struct world *w, const struct op *o)
 	}
 	bytes_of(o->seed, bytes, o->n);
 	for (size_t off = 0; off < o->n; off += 50000)
-		if (store_stage_put(w->stage, str_of(bytes + off, size_min(50000, o->n - off))) != ST_OK)
+		if (store_stage_put(w->stage, str_of(bytes + off, size_min(50000, o->n - off))) !=
+		    ST_OK)
 			return;
 }
 
@@ -305,7 +308,8 @@ transact(struct world *w)
 static void
 cut(struct world *w)
 {
-	static const enum disk_sim_crash_mode modes[] = {DISK_SIM_DROP, DISK_SIM_TEAR, DISK_SIM_TEAR, DISK_SIM_KEEP};
+	static const enum disk_sim_crash_mode modes[] = {
+	    DISK_SIM_DROP, DISK_SIM_TEAR, DISK_SIM_TEAR, DISK_SIM_KEEP};
 
 	w->is_cut = true;
 	w->crashes++;

@@ -1,6 +1,6 @@
 /*
- * Transactions: applied to the active delta as they go, written into the record at the same time, with an undo log
- * for those that fail. Commit is appending the record to the ring.
+ * Transactions: applied to the active delta as they go, written into the record at the same time,
+ * with an undo log for those that fail. Commit is appending the record to the ring.
  */
 #include "store/embedded/embedded_internal.h"
 
@@ -10,8 +10,8 @@
 #include "base/num.h"
 
 /*
- * Room for one more operation with so many of the caller's bytes? From here on a failure of the operation breaks the
- * transaction, for the record may hold half of it.
+ * Room for one more operation with so many of the caller's bytes? From here on a failure of the
+ * operation breaks the transaction, for the record may hold half of it.
  */
 static enum status
 txn_charge(struct txn *base, size_t bytes)
@@ -61,7 +61,8 @@ undo_push(struct embedded_txn *t, enum undo_kind kind)
 
 /* ---- changes to the delta; t is NULL during replay, where nothing is undone ---- */
 
-/* The node's value or its absence becomes this one; the old one is kept until the transaction ends. */
+/* The node's value or its absence becomes this one; the old one is kept until the transaction ends.
+ */
 static void
 node_set(struct embedded *e, struct embedded_txn *t, struct delta_node *n, enum delta_state state,
     struct delta_value *value)
@@ -130,7 +131,8 @@ splice_in_place(struct embedded_txn *t, struct delta_node *n, size_t off, struct
 }
 
 static enum status
-apply_splice(struct embedded *e, struct embedded_txn *t, struct str key, size_t off, struct str bytes)
+apply_splice(
+    struct embedded *e, struct embedded_txn *t, struct str key, size_t off, struct str bytes)
 {
 	struct delta_node *n = delta_need(e->active, key);
 	size_t end = off + bytes.n, cap;
@@ -247,7 +249,8 @@ txn_add(struct txn *base, struct str key, int64_t by, uint64_t *value_out)
 	if ((st = txn_charge(base, key.n + sizeof(sum))) != ST_OK)
 		return st;
 	le64_put(sum, v);
-	/* The sum, not the difference: replaying it twice changes nothing. In the delta, eight bytes in place. */
+	/* The sum, not the difference: replaying it twice changes nothing. In the delta, eight
+	 * bytes in place. */
 	if ((st = record_put(&t->ops, key, str_of(sum, sizeof(sum)))) == ST_OK)
 		st = apply_splice(e, t, key, 0, str_of(sum, sizeof(sum)));
 	*value_out = v;
@@ -289,7 +292,8 @@ txn_blob_put(struct txn *base, const struct str *parts, size_t parts_n, struct b
 		return st;
 	if ((st = blob_copy(t, parts, parts_n)) != ST_OK)
 		return txn_end_op(t, st);
-	/* Of the copy: what the parts point to may be shared with a process that changes it meanwhile. */
+	/* Of the copy: what the parts point to may be shared with a process that changes it
+	 * meanwhile. */
 	crc = crc32c(0, t->blobs.p ? t->blobs.p + off : "", size);
 	if ((st = record_blob(&t->ops, e->blob_next, (uint32_t)size, crc)) != ST_OK)
 		return txn_end_op(t, st);
@@ -475,7 +479,7 @@ txn_append(struct embedded *e, struct embedded_txn *t)
 	if (st != ST_OK)
 		return st;
 	e->last_next = pos + 1;
-	e->log_bytes += sizeof(head) + t->blobs.n + t->ops.n;
+	e->transact_ms = 0;
 	e->bytes_appended += sizeof(head) + t->blobs.n + t->ops.n;
 	if (t->has_blobs)
 		blobs_place(e, t, pos);
@@ -516,18 +520,17 @@ txn_run(struct store *s, store_fn *fn, void *arg, store_done_fn *done, void *don
 	enum status st;
 
 	CHECK(!e->in_txn);
-	if (!e->is_failed)
-		st = checkpoint_take(e);
-	if (e->is_failed)
+	if (e->is_failed || (st = checkpoint_take(e)) != ST_OK)
 		return ST_IO;
 	if (!delta_has_room(e)) {
 		e->count.refusals++;
 		return ST_LIMIT;
 	}
 	txn_begin(e);
-	do
-		st = fn(&e->txn.base, arg);
-	while (st == ST_CONFLICT && (txn_abort(e), txn_begin(e), true));
+	while ((st = fn(&e->txn.base, arg)) == ST_CONFLICT) {
+		txn_abort(e);
+		txn_begin(e);
+	}
 	if (st == ST_OK && (st = txn_commit(e, done, done_arg)) == ST_LIMIT)
 		e->count.refusals++;
 	if (st != ST_OK)
@@ -571,10 +574,12 @@ replay_op(struct embedded *e, uint64_t pos, const struct record_op *op)
 		return replay_ref(e, op);
 	case RECORD_BLOB:
 	case RECORD_STAGED:
-		/* A gap is an undone transaction's; a huge one would be damage and need memory for a window as large. */
+		/* A gap is an undone transaction's; a huge one would be damage and need memory for
+		 * a window as large. */
 		if (op->id < e->blob_next || op->id - e->blob_next > REPLAY_BLOB_GAP_MAX)
 			return ST_SYNTAX;
-		row = apply_blob(e, op->id, op->kind == RECORD_BLOB ? BLOB_RING : BLOB_STAGED, op->size, op->crc);
+		row = apply_blob(e, op->id, op->kind == RECORD_BLOB ? BLOB_RING : BLOB_STAGED,
+		    op->size, op->crc);
 		row->a = op->kind == RECORD_BLOB ? pos : op->file;
 		row->b = op->kind == RECORD_BLOB ? op->off : 0;
 		return ST_OK;
@@ -597,7 +602,6 @@ txn_replay(struct embedded *e, uint64_t pos, struct str bytes, const char **what
 			return st;
 	CHECK(st == ST_EOF);
 	e->last_next = pos + 1;
-	e->log_bytes += bytes.n;
 	e->count.replayed++;
 	return ST_OK;
 }

@@ -6,12 +6,12 @@
 struct view_iter {
 	struct embedded *e;
 	bool reverse;
-	const struct delta_node *node[2];	/* next of active, frozen; NULL: at the end */
+	const struct delta_node *node[2]; /* next of active, frozen; NULL: at the end */
 	struct index_cursor *cursor;
 	bool has_indexed;
-	struct str key, value;			/* next of the index */
+	struct str key, value; /* next of the index */
 	size_t from_n, to_n;
-	char bounds[];				/* from, to */
+	char bounds[]; /* from, to */
 };
 
 /* True when the delta knows: then *st is the answer. */
@@ -32,7 +32,8 @@ view_get(struct embedded *e, struct str key, struct str *value_out)
 {
 	enum status st;
 
-	if (delta_answers(e->active, key, value_out, &st) || delta_answers(e->frozen, key, value_out, &st))
+	if (delta_answers(e->active, key, value_out, &st) ||
+	    delta_answers(e->frozen, key, value_out, &st))
 		return st;
 	return e->index->ops->get(e->index, key, value_out);
 }
@@ -67,7 +68,8 @@ node_start(const struct view_iter *v, const struct delta *d)
 {
 	if (!d)
 		return NULL;
-	return node_settle(v, v->reverse ? delta_before(d, bound_to(v)) : delta_at_least(d, bound_from(v)));
+	return node_settle(
+	    v, v->reverse ? delta_before(d, bound_to(v)) : delta_at_least(d, bound_from(v)));
 }
 
 static enum status
@@ -130,7 +132,8 @@ next_key(const struct view_iter *v, struct str *out)
 
 /* Moves every layer that stands at key past it; the newest one's opinion is the answer. */
 static enum status
-take_key(struct view_iter *v, struct str key, const struct delta_node **node_out, struct str *value_out)
+take_key(
+    struct view_iter *v, struct str key, const struct delta_node **node_out, struct str *value_out)
 {
 	enum status st = ST_OK;
 	bool is_indexed = v->has_indexed && str_eq(v->key, key);
