@@ -40,10 +40,10 @@ struct session {
 	struct smtp_server smtp;
 	struct mail *mail;
 	char *name;		/* by DNS, NUL-terminated; NULL: not known */
-	uint64_t id;
+	uint64_t id, started_ms;
 	uint32_t messages_n;
 	enum smtp_mode mode;
-	bool is_implicit_tls, is_paused, is_refused, is_ending;
+	bool is_implicit_tls, is_exempt, is_paused, is_refused, is_ending;
 };
 
 struct receive {
@@ -51,7 +51,7 @@ struct receive {
 	receive_store_fn *store;
 	void *store_arg;
 	struct receive_settings settings;
-	struct smtp_server_conf conf[3][2];	/* by enum smtp_mode; without and with STARTTLS */
+	struct smtp_server_conf conf[3][2][2];	/* by enum smtp_mode; without and with STARTTLS; limited and exempt */
 	struct tls_context *tls;
 	struct slots sessions;
 	struct receive_counters counters;
@@ -221,7 +221,7 @@ head_put(struct session *s, struct buf *out)
 	(void)buf_put(out, s->r->settings.hostname);
 	(void)buf_put(out, STR(" with "));
 	(void)buf_put(out, smtp_server_with(&s->smtp));
-	(void)buf_putf(out, " id %llx.%x", (unsigned long long)s->id, s->messages_n);
+	(void)buf_putf(out, " id %llx.%llx.%x", (unsigned long long)s->started_ms, (unsigned long long)s->id, s->messages_n);
 	if (tls != NULL)
 		(void)buf_putf(out, "\r\n\t(version=%s cipher=%s)", tls->version, tls->cipher);
 	/* With several recipients their addresses stay secret from each other (RFC 5321 7.2). */
@@ -363,7 +363,7 @@ session_conf(const struct session *s)
 {
 	bool starttls = s->tls != NULL && !s->is_implicit_tls;
 
-	return &s->r->conf[s->mode][starttls];
+	return &s->r->conf[s->mode][starttls][s->is_exempt];
 }
 
 static void
@@ -400,7 +400,8 @@ static const struct conn_handler session_handler = {
     .input = on_input, .timeout = on_timeout, .tls_done = on_tls_done, .closed = on_closed};
 
 uint64_t
-receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, enum smtp_mode mode, unsigned tls)
+receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, enum smtp_mode mode,
+    unsigned tls, bool is_exempt)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
@@ -408,6 +409,8 @@ receive_accept(struct receive *r, struct listener *from, int fd, const struct so
 	s->r = r;
 	s->from = from;
 	s->mode = mode;
+	s->started_ms = clock_wall_ms(loop_clock(r->loop));
+	s->is_exempt = is_exempt;
 	s->tls = tls != 0 ? r->tls : NULL;
 	s->is_implicit_tls = tls == 2 && s->tls != NULL;
 	s->id = slots_add(&r->sessions, s);
@@ -440,7 +443,7 @@ receive_refuse(struct receive *r, int fd)
 	s->r = r;
 	s->is_refused = true;
 	s->id = slots_add(&r->sessions, s);
-	smtp_server_init(&s->smtp, &r->conf[SMTP_MTA][0], false);
+	smtp_server_init(&s->smtp, &r->conf[SMTP_MTA][0][0], false);
 	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
 	smtp_server_refuse(&s->smtp, conn_out(s->conn), STR("421 4.7.0 Too many connections from you, try again later"));
 	conn_close(s->conn);
@@ -657,12 +660,15 @@ receive_set(struct receive *r, const struct receive_settings *o)
 
 	r->settings = *o;
 	for (int mode = SMTP_MTA; mode <= SMTP_LMTP; mode++)
-		for (int starttls = 0; starttls <= 1; starttls++) {
-			struct smtp_server_conf *c = &r->conf[mode][starttls];
+		for (int k = 0; k < 4; k++) {
+			struct smtp_server_conf *c = &r->conf[mode][k & 1][k >> 1];
 			*c = base;
 			c->mode = (enum smtp_mode)mode;
-			c->is_starttls_offered = starttls != 0;
+			c->is_starttls_offered = (k & 1) != 0;
 			c->is_auth_required = mode == SMTP_SUBMISSION;
+			/* Our own hosts may keep a connection as long as they like. */
+			if (k >> 1)
+				c->messages_max = UINT32_MAX;
 		}
 }
 

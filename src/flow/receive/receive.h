@@ -42,9 +42,9 @@ void receive_set(struct receive *r, const struct receive_settings *s);
 /* Certificates for STARTTLS and implicit TLS; borrowed; NULL: none. */
 void receive_set_tls(struct receive *r, struct tls_context *tls);
 
-/* Returns its id. Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. */
+/* Returns its id. Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. is_exempt: no limit of messages. */
 uint64_t receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer,
-    enum smtp_mode mode, unsigned tls);
+    enum smtp_mode mode, unsigned tls, bool is_exempt);
 /* Over a limit: 421 and close. */
 void receive_refuse(struct receive *r, int fd);
 
