@@ -78,6 +78,12 @@ struct tenant {
 /* Makes what must be there (the default tenant); the first transaction of every start.
  * ST_UNSUPPORTED: a newer layout. */
 enum status directory_init(struct txn *t) MUST_USE;
+/*
+ * A secret of this store, made by its first caller and kept: `auth` makes the salts of unknown users from it, which
+ * must be the same after a restart or they would tell who exists.
+ */
+#define DIRECTORY_SECRET_BYTES 32
+enum status directory_secret(struct txn *t, uint8_t out[DIRECTORY_SECRET_BYTES]) MUST_USE;
 /* Names are letters, digits and hyphens. */
 enum status directory_tenant_add(
     struct txn *t, struct str name, struct tenant_id *id_out, struct buf *why) MUST_USE;

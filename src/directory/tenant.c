@@ -1,5 +1,6 @@
 #include "base/check.h"
 #include "base/num.h"
+#include "base/rnd.h"
 #include "directory/directory_internal.h"
 
 static bool
@@ -41,6 +42,25 @@ directory_init(struct txn *t)
 	if (st == ST_OK)
 		st = store_add(t, key_counter(&k, SCHEMA_COUNTER_TENANT), TENANT_DEFAULT.v, &n);
 	return st == ST_OK ? tenant_put(t, TENANT_DEFAULT, STR("default")) : st;
+}
+
+enum status
+directory_secret(struct txn *t, uint8_t out[DIRECTORY_SECRET_BYTES])
+{
+	struct key k;
+	struct str kept;
+	enum status st = store_get(t, key_secret(&k), &kept);
+
+	if (st == ST_OK && kept.n != DIRECTORY_SECRET_BYTES)
+		return ST_IO;
+	if (st == ST_OK) {
+		memcpy(out, kept.p, DIRECTORY_SECRET_BYTES);
+		return ST_OK;
+	}
+	if (st != ST_NOTFOUND)
+		return st;
+	rnd_bytes(out, DIRECTORY_SECRET_BYTES);
+	return store_put(t, key_secret(&k), str_of(out, DIRECTORY_SECRET_BYTES));
 }
 
 enum status

@@ -96,7 +96,7 @@ const char *role_kind_name(enum role_kind k);
 	F(u64, message_bytes_max) F(u32, rcpts_max) F(u32, messages_max) F(u32, errors_max) \
 	F(u32, connections_max) F(u32, per_address_max) F(u32, per_network_max) F(u8, v4_prefix) F(u8, v6_prefix) \
 	F(str, exempt_nets) F(u64, command_timeout_ms) F(u64, data_timeout_ms) F(u64, pop3_timeout_ms) \
-	F(u32, guesses_max) F(u64, guess_window_ms) F(u8, delimiter) \
+	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, delimiter) \
 	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
 	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, log_level) F(u8, log_json)
@@ -117,9 +117,9 @@ const char *role_kind_name(enum role_kind k);
 #define COMMAND_FIELDS(F) F(u32, seq) F(str, request_json)
 #define COMMAND_ANSWER_FIELDS(F) F(u32, seq) F(u8, exit_code) F(str, json)
 
-/* code 250: deliverable; else an SMTP refusal with its text ("5.1.1 ..."). */
+/* code 250: deliverable, to so many accounts; else an SMTP refusal with its text ("5.1.1 ..."). */
 #define ROUTE_FIELDS(F) F(u64, session) F(str, path) F(u64, size_bytes)
-#define ROUTE_ANSWER_FIELDS(F) F(u64, session) F(u16, code) F(str, text)
+#define ROUTE_ANSWER_FIELDS(F) F(u64, session) F(u16, code) F(u16, accounts) F(str, text)
 #define STAGE_FIELDS(F) F(u64, session) F(str, bytes)
 #define STAGE_ANSWER_FIELDS(F) F(u64, session) F(u32, bytes_n) F(u8, ok)
 #define STAGE_DROP_FIELDS(F) F(u64, session)
@@ -144,7 +144,9 @@ const char *role_kind_name(enum role_kind k);
 #define LOGIN_ANSWER_FIELDS(F) \
 	F(u64, session) F(u8, verdict) F(str, bytes) F(str, cap) F(u8, is_pop3_delete) F(str, text)
 #define CREDENTIAL_FIELDS(F) F(u64, ask) F(str, login)
-#define CREDENTIAL_ANSWER_FIELDS(F) F(u64, ask) F(u8, found) F(u64, account) F(str, record) F(u8, is_pop3_delete)
+/* secret: the store's own, kept over restarts, from which the salts of unknown users are made. */
+#define CREDENTIAL_ANSWER_FIELDS(F) \
+	F(u64, ask) F(u8, found) F(u64, account) F(str, record) F(u8, is_pop3_delete) F(str, secret)
 /* Only the access process with this index may use cap. */
 #define GRANT_FIELDS(F) F(u64, ask) F(str, cap) F(u64, account) F(u32, rights) F(u16, access_index) F(u64, lifetime_ms)
 #define GRANT_ANSWER_FIELDS(F) F(u64, ask) F(u8, ok)

@@ -65,7 +65,7 @@ struct auth {
 	struct throttle *throttle;
 	struct slots asks;
 	struct map memory;		/* login -> struct memory */
-	uint8_t memory_key[32], scram_secret[32];
+	uint8_t memory_key[32];
 	uint64_t ok_n, denied_n, throttled_n, remembered_n;
 };
 
@@ -79,7 +79,6 @@ auth_new(struct role *r)
 	slots_init(&a->asks, ASKS_MAX);
 	map_init(&a->memory, MEMORY_ENTRIES_MAX);
 	rnd_bytes(a->memory_key, sizeof(a->memory_key));
-	rnd_bytes(a->scram_secret, sizeof(a->scram_secret));
 	return a;
 }
 
@@ -339,6 +338,10 @@ scram_credential(struct ask *k, const struct rec_credential_answer *r)
 	struct sasl_out out;
 	enum sasl_step step;
 
+	if (r->secret.n < SASL_SECRET_BYTES_MIN || arena_str(&k->arena, r->secret, &k->sasl.scram.secret) != ST_OK) {
+		ask_temporary(k, STR("Logging in is not possible at the moment; try again later."));
+		return;
+	}
 	if (!r->found || credential_decode(r->record, &c) != ST_OK) {
 		step = sasl_server_unknown(&k->sasl, &k->arena, &out);
 		scram_go_on(k, step, &out);
@@ -463,8 +466,8 @@ scram_begin(struct auth *a, struct link *l, const struct rec_sasl *r)
 	enum sasl_mech mech;
 	uint8_t random[SCRAM_NONCE_RANDOM_BYTES];
 	char nonce[SCRAM_NONCE_SERVER_MIN];
-	struct sasl_scram scram = {.secret = str_of(a->scram_secret, sizeof(a->scram_secret)),
-	    .iterations = CREDENTIAL_DEFAULTS.scram_iterations};
+	/* The secret comes with the credential. */
+	struct sasl_scram scram = {.secret = STR("0123456789abcdef"), .iterations = role_settings(a->role)->scram_iterations};
 	struct ask *k = ask_new(a, l, ASK_SCRAM, r->session, r->peer, r->is_exempt != 0);
 
 	if (k == NULL)

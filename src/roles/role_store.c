@@ -116,10 +116,12 @@ store_free(void *self)
 }
 
 static enum status
-directory_init_txn(struct txn *t, void *arg)
+init_txn(struct txn *t, void *arg)
 {
-	(void)arg;
-	return directory_init(t);
+	struct store_role *s = arg;
+	enum status st = directory_init(t);
+
+	return st == ST_OK ? directory_secret(t, s->secret) : st;
 }
 
 static enum status
@@ -129,7 +131,7 @@ store_open_files(void *self, const char *root, struct buf *why)
 	enum status st = admin_store_open(role_settings(s->role), root, loop_clock(role_loop(s->role)), &s->disk, &s->store, why);
 
 	if (st == ST_OK)
-		st = store_transact_wait(s->store, directory_init_txn, NULL);
+		st = store_transact_wait(s->store, init_txn, s);
 	if (st == ST_UNSUPPORTED && why->n == 0)
 		(void)buf_put(why, STR("the data was written by a newer version of posthorn; run that one"));
 	return st;
@@ -261,7 +263,7 @@ store_credential(struct store_role *s, struct link *l, struct cur *c)
 
 	if (!rec_credential_take(c, &r))
 		return false;
-	a = (struct rec_credential_answer){.ask = r.ask};
+	a = (struct rec_credential_answer){.ask = r.ask, .secret = str_of(s->secret, sizeof(s->secret))};
 	buf_reset(&s->scratch);
 	if (directory_account_find(t, r.login, &account) == ST_OK && !account.settings.is_disabled && !account.is_removing &&
 	    directory_account_credential(t, account.id, &credential) == ST_OK) {

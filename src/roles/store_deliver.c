@@ -72,6 +72,7 @@ store_route(struct store_role *s, struct link *l, struct cur *c)
 		(void)buf_put(&s->scratch, s->route->text);
 		a.text = buf_str(&s->scratch);
 	}
+	a.accounts = a.code == 250 ? (uint16_t)s->route->n : 0;
 	s->refused_n += a.code != 250;
 	(void)rec_route_answer_put(link_out(l), &a);
 	return true;

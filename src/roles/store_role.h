@@ -49,6 +49,7 @@ struct store_role {
 	/* commands under way */
 	struct admin *admin;
 	bool is_paused;
+	uint8_t secret[32];	/* of auth, kept in the store */
 	uint64_t delivered_n, refused_n, digests_n;
 };
 

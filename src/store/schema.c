@@ -7,6 +7,7 @@
 enum tag {
 	TAG_VERSION = 'v',
 	TAG_COUNTER = 'c',
+	TAG_SECRET = 's',
 	TAG_TENANT = 't',
 	TAG_TENANT_NAME = 'u',
 	TAG_DOMAIN = 'd',
@@ -98,6 +99,13 @@ key_counter(struct key *k, enum schema_counter which)
 {
 	start(k, TAG_COUNTER);
 	put_c(k, (char)which);
+	return end(k);
+}
+
+struct str
+key_secret(struct key *k)
+{
+	start(k, TAG_SECRET);
 	return end(k);
 }
 

@@ -45,6 +45,8 @@ struct key {
 struct str key_version(struct key *k);
 struct str key_counter(struct key *k, enum schema_counter which);
 
+struct str key_secret(struct key *k);
+
 struct str key_tenant(struct key *k, struct tenant_id tenant);
 struct str key_tenant_name(struct key *k, struct str name);
 struct str key_domain(struct key *k, struct str domain);

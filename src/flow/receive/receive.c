@@ -28,7 +28,7 @@ struct mail {
 	struct buf rcpt;	/* the one the store is asked about */
 	uint64_t size_bytes;	/* SIZE= of MAIL */
 	uint32_t staged_unanswered;
-	uint32_t rcpts_n;
+	uint32_t rcpts_n, accounts_n;
 	bool is_staged, is_stage_failed;
 };
 
@@ -462,12 +462,18 @@ on_route_answer(struct receive *r, struct cur *c)
 	s = slots_get(&r->sessions, a.session);
 	if (s == NULL || s->mail == NULL || s->mail->rcpt.n == 0 || !smtp_server_is_waiting(&s->smtp))
 		return true;
+	if (a.code == 250 && s->mail->rcpts_n > 0 && s->mail->accounts_n + a.accounts > RECEIVE_ACCOUNTS_MAX) {
+		/* RFC 5321 4.5.3.1.10: the client sends the rest in another transaction. */
+		a.code = 452;
+		a.text = STR("4.5.3 Too many recipients for one message, send it to the rest separately");
+	}
 	if (a.code == 250) {
 		char n[2];
 		le16_put(n, (uint16_t)s->mail->rcpt.n);
 		(void)buf_put(&s->mail->rcpts, str_of(n, 2));
 		(void)buf_put(&s->mail->rcpts, buf_str(&s->mail->rcpt));
 		s->mail->rcpts_n++;
+		s->mail->accounts_n += a.accounts;
 	}
 	buf_reset(&s->mail->rcpt);
 	session_reply(s, a.code, a.text);

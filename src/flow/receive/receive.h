@@ -17,6 +17,8 @@
 #define RECEIVE_INLINE_MAX (256 * 1024)
 /* Staged bytes under way to the store, per session, before we stop reading from the client. */
 #define RECEIVE_STAGE_WINDOW (1u << 20)
+/* Accounts that one transaction delivers to (flow/deliver), aliases counted as what they lead to. */
+#define RECEIVE_ACCOUNTS_MAX 1000
 #define RECEIVE_SESSIONS_MAX 100000
 /* Reverse-path, recipients and what SMTP adds to them: 1,000 recipients of 254 bytes. */
 #define RECEIVE_RCPTS_BYTES_MAX (1000u * 260)
