@@ -11,7 +11,7 @@
 #include "store/embedded/embedded_internal.h"
 #include "sys/disk_sim.h"
 
-#define SEEDS 400
+#define SEEDS 320
 #define KEYS 40
 #define CHUNK 64
 #define TXNS_MAX 4000
