@@ -420,6 +420,16 @@ checkpoint_stop(struct embedded *e)
 
 /* ---- on the loop thread: taking results ---- */
 
+static void
+job_set_state(struct embedded *e, enum job_state state)
+{
+	if (e->has_thread)
+		(void)pthread_mutex_lock(&e->mutex);
+	e->job.state = state;
+	if (e->has_thread)
+		(void)pthread_mutex_unlock(&e->mutex);
+}
+
 static enum job_state
 job_state(struct embedded *e)
 {
@@ -542,7 +552,7 @@ checkpoint_take(struct embedded *e)
 	} else {
 		st = take_failure(e, st);
 	}
-	e->job.state = JOB_IDLE;
+	job_set_state(e, JOB_IDLE);
 	return st;
 }
 
