@@ -522,6 +522,7 @@ take_failure(struct embedded *e, enum status st)
 	if (st == ST_LIMIT) {
 		log_event(LOG_ERROR, "store.no-room", LOG_U64("job", j->kind));
 		e->retry_ms = clock_mono_ms(e->o.clock) + FREE_CHECK_INTERVAL_MS;
+		e->free_check_ms = 0;
 		j->node = NULL;
 		return e->index->ops->maybe_grow(e->index);
 	}

@@ -26,7 +26,7 @@ finds_and_orders_like_a_list(void)
 	struct delta *d = delta_new(1);
 	struct prng r;
 	bool has[KEYS] = {false};
-	char room[40], other[32];
+	char room[40], other[40];
 
 	prng_init(&r, 1);
 	for (int round = 0; round < 3000; round++) {
