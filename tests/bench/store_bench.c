@@ -30,6 +30,9 @@ struct bench {
 	uint64_t outstanding, done;
 	/* of the latest messages, for reads and deletions */
 	struct blob_id *blobs;
+	struct {
+		uint64_t account, uid;
+	} * keys, last_key;
 	size_t blobs_n, blobs_max;
 	struct blob_id last;
 	size_t drop_at, drop_n;
@@ -107,7 +110,8 @@ deliver(struct txn *t, void *arg)
 	    (st = store_add(t, key_of(room, 'u', account, 0), 1, &sum)) != ST_OK ||
 	    (st = store_add(t, key_of(room, 'q', account, 0), BODY_BYTES, &sum)) != ST_OK)
 		return st;
-	b->uid[account]++;
+	b->last_key.account = account;
+	b->last_key.uid = b->uid[account]++;
 	return ST_OK;
 }
 
@@ -125,15 +129,16 @@ static bool
 submit(struct bench *b)
 {
 	enum status st = store_transact(b->s, deliver, b, delivered, b);
+	size_t at;
 
 	if (st == ST_LIMIT)
 		return false;
 	must(st, "transact");
 	b->outstanding++;
-	if (b->blobs_n < b->blobs_max)
-		b->blobs[b->blobs_n++] = b->last;
-	else
-		b->blobs[prng_below(&b->r, b->blobs_max)] = b->last;
+	at = b->blobs_n < b->blobs_max ? b->blobs_n++ : prng_below(&b->r, b->blobs_max);
+	b->blobs[at] = b->last;
+	b->keys[at].account = b->last_key.account;
+	b->keys[at].uid = b->last_key.uid;
 	return true;
 }
 
@@ -275,10 +280,14 @@ static enum status
 drop(struct txn *t, void *arg)
 {
 	struct bench *b = arg;
+	char room[32];
 	enum status st = ST_OK;
 
-	for (size_t i = b->drop_at; i < b->drop_at + b->drop_n && st == ST_OK; i++)
+	for (size_t i = b->drop_at; i < b->drop_at + b->drop_n && st == ST_OK; i++) {
 		st = store_blob_ref(t, b->blobs[i], -1);
+		if (st == ST_OK)
+			st = store_del(t, key_of(room, 'm', b->keys[i].account, b->keys[i].uid));
+	}
 	return st;
 }
 
@@ -381,7 +390,8 @@ main(int argc, char **argv)
 	body_fill(&b);
 	b.blobs_max = 200000;
 	b.blobs = calloc(b.blobs_max, sizeof(b.blobs[0]));
-	for (int part = 0; part < 2 && b.blobs; part++) {
+	b.keys = calloc(b.blobs_max, sizeof(b.keys[0]));
+	for (int part = 0; part < 2 && b.blobs && b.keys; part++) {
 		(void)snprintf(folder, sizeof(folder), "%s/store-bench-%d", argv[1], part);
 		must(disk_posix_new(folder, &disk), folder);
 		embedded_options_init(&o, disk, &clock);
@@ -406,6 +416,7 @@ main(int argc, char **argv)
 		disk_free(&disk);
 	}
 	free(b.blobs);
+	free(b.keys);
 	buf_fini(&error);
 	return 0;
 }

@@ -400,12 +400,10 @@ struct check {
 static enum status
 check_keys(struct check *c)
 {
-	static const char last[STORE_KEY_BYTES_MAX] = {0};
 	char to[STORE_KEY_BYTES_MAX];
 	struct store_iter it = {.impl = NULL};
 	enum status st;
 
-	(void)last;
 	memset(to, 0xff, sizeof(to));
 	st = view_range(&c->e->snapshot, str_of("\0", 1), str_of(to, sizeof(to)), false, &it);
 	if (st != ST_OK)
@@ -500,6 +498,23 @@ check_all(struct check *c)
 	return st == ST_OK ? check_accounts(c) : st;
 }
 
+/* Every group of the ring, also those that are no longer needed. */
+static enum status
+check_ring(struct check *c)
+{
+	const struct ring_options ro = {.disk = c->e->disk,
+	    .folder = RING_FOLDER,
+	    .segment_bytes = c->e->o.ring_segment_bytes,
+	    .segments_first = c->e->o.ring_segments_first,
+	    .segments_max = c->e->o.ring_segments_max,
+	    .group_bytes_max = c->e->o.group_bytes_max};
+	enum status st = ring_check(&ro, c->report);
+
+	if (st == ST_IO)
+		c->bad++;
+	return st == ST_IO ? ST_OK : st;
+}
+
 enum status
 embedded_check(const struct embedded_options *o, struct buf *report)
 {
@@ -512,7 +527,9 @@ embedded_check(const struct embedded_options *o, struct buf *report)
 	if ((st = embedded_open(&ro, &s, report)) != ST_OK)
 		return st;
 	c.e = embedded_of(s);
-	st = check_all(&c);
+	st = check_ring(&c);
+	if (st == ST_OK)
+		st = check_all(&c);
 	(void)buf_putf(report,
 	    "%" PRIu64 " keys, %" PRIu64 " blobs, %" PRIu64 " bytes of blobs, %" PRIu64
 	    " findings\n",

@@ -316,6 +316,9 @@ frame_write(struct stage *g)
 	g->frame_n = 0;
 	if (st != ST_OK)
 		g->failed = st;
+	/* No room: do not wait for the second to be over with looking. */
+	if (st == ST_LIMIT)
+		e->free_check_ms = 0;
 	return st;
 }
 

@@ -420,6 +420,16 @@ checkpoint_stop(struct embedded *e)
 
 /* ---- on the loop thread: taking results ---- */
 
+static void
+job_set_state(struct embedded *e, enum job_state state)
+{
+	if (e->has_thread)
+		(void)pthread_mutex_lock(&e->mutex);
+	e->job.state = state;
+	if (e->has_thread)
+		(void)pthread_mutex_unlock(&e->mutex);
+}
+
 static enum job_state
 job_state(struct embedded *e)
 {
@@ -512,6 +522,7 @@ take_failure(struct embedded *e, enum status st)
 	if (st == ST_LIMIT) {
 		log_event(LOG_ERROR, "store.no-room", LOG_U64("job", j->kind));
 		e->retry_ms = clock_mono_ms(e->o.clock) + FREE_CHECK_INTERVAL_MS;
+		e->free_check_ms = 0;
 		j->node = NULL;
 		return e->index->ops->maybe_grow(e->index);
 	}
@@ -542,7 +553,7 @@ checkpoint_take(struct embedded *e)
 	} else {
 		st = take_failure(e, st);
 	}
-	e->job.state = JOB_IDLE;
+	job_set_state(e, JOB_IDLE);
 	return st;
 }
 

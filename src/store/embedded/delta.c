@@ -53,30 +53,39 @@ pool_alloc(struct delta *d, size_t n)
 }
 
 static uint64_t
-hint_of(struct str key)
+number_of(const char *p, size_t n)
 {
 	uint64_t v = 0;
 
-	if (key.n >= 8) {
-		memcpy(&v, key.p, 8);
+	if (n >= 8) {
+		memcpy(&v, p, 8);
 		return __builtin_bswap64(v);
 	}
-	for (size_t i = 0; i < key.n; i++)
-		v |= (uint64_t)(unsigned char)key.p[i] << (56 - 8 * i);
+	for (size_t i = 0; i < n; i++)
+		v |= (uint64_t)(unsigned char)p[i] << (56 - 8 * i);
 	return v;
+}
+
+static struct delta_hint
+hint_of(struct str key)
+{
+	return (struct delta_hint){
+	    number_of(key.p, key.n), key.n > 8 ? number_of(key.p + 8, key.n - 8) : 0};
 }
 
 /* Node before (< 0), at (0) or after (> 0) the key. */
 static inline int
-node_cmp(const struct delta_node *n, struct str key, uint64_t hint)
+node_cmp(const struct delta_node *n, struct str key, struct delta_hint hint)
 {
 	size_t common;
 	int c;
 
-	if (n->hint != hint)
-		return n->hint < hint ? -1 : 1;
+	if (n->hint.hi != hint.hi)
+		return n->hint.hi < hint.hi ? -1 : 1;
+	if (n->hint.lo != hint.lo)
+		return n->hint.lo < hint.lo ? -1 : 1;
 	common = size_min(n->key_n, key.n);
-	c = common > 8 ? memcmp(n->key + 8, key.p + 8, common - 8) : 0;
+	c = common > 16 ? memcmp(n->key + 16, key.p + 16, common - 16) : 0;
 	if (c != 0)
 		return c;
 	return n->key_n < key.n ? -1 : n->key_n > key.n;
@@ -137,7 +146,7 @@ delta_is_empty(const struct delta *d)
 
 /* The last node < key on the lowest level. path (may be NULL): the same on every level. */
 static struct delta_node *
-search(const struct delta *d, struct str key, uint64_t hint, struct delta_node **path)
+search(const struct delta *d, struct str key, struct delta_hint hint, struct delta_node **path)
 {
 	struct delta_node *n = d->head;
 
@@ -171,7 +180,7 @@ delta_before(const struct delta *d, struct str key)
 const struct delta_node *
 delta_find(const struct delta *d, struct str key)
 {
-	uint64_t hint = hint_of(key);
+	struct delta_hint hint = hint_of(key);
 	const struct delta_node *n = search(d, key, hint, NULL)->next[0];
 
 	return n && node_cmp(n, key, hint) == 0 ? n : NULL;
@@ -198,7 +207,7 @@ random_levels(struct delta *d)
  * its successor on the lowest level: then it does so on every level.
  */
 static bool
-finger_fits(const struct delta *d, struct str key, uint64_t hint)
+finger_fits(const struct delta *d, struct str key, struct delta_hint hint)
 {
 	const struct delta_node *n = d->finger[0], *next = n->next[0];
 
@@ -209,7 +218,7 @@ finger_fits(const struct delta *d, struct str key, uint64_t hint)
 struct delta_node *
 delta_need(struct delta *d, struct str key)
 {
-	uint64_t hint = hint_of(key);
+	struct delta_hint hint = hint_of(key);
 	struct delta_node *n;
 	unsigned levels;
 

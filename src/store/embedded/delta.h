@@ -22,11 +22,17 @@ struct delta_value {
 	char p[];
 };
 
+/* The first sixteen bytes of a key as numbers, zero-padded: what a comparison mostly needs, beside
+ * the links it follows. */
+struct delta_hint {
+	uint64_t hi, lo;
+};
+
 struct delta_node {
+	struct delta_hint hint;
+	const char *key;
 	struct delta_value *value; /* NULL unless DELTA_VALUE */
 	struct delta_node *prev;
-	uint64_t hint; /* the first eight bytes as a number, zero-padded */
-	const char *key;
 	uint16_t key_n;
 	uint8_t state;
 	uint8_t levels;

@@ -11,7 +11,7 @@
 #include "store/embedded/embedded_internal.h"
 #include "sys/disk_sim.h"
 
-#define SEEDS 400
+#define SEEDS 320
 #define KEYS 40
 #define CHUNK 64
 #define TXNS_MAX 4000
@@ -431,6 +431,7 @@ recover(struct world *w)
 	uint64_t held = 0;
 
 	store_close(&w->s);
+	disk_sim_set_bytes_max(w->disk, UINT64_MAX);
 	if (!reopen(w))
 		return false;
 	if (store_get(store_snapshot(w->s), STR("n"), &n) == ST_OK && n.n == 8)
@@ -523,6 +524,9 @@ live(uint64_t seed, unsigned *crashes, unsigned *checks)
 
 		for (int life = 0; life < 4 && is_well; life++) {
 			arm(&w);
+			/* Some lives are short of room: growing, archiving and staging then fail half-way. */
+			disk_sim_set_bytes_max(w.disk,
+			    prng_below(&w.r, 3) ? UINT64_MAX : (256u << 10) + prng_below(&w.r, 800u << 10));
 			for (int i = 0; i < 700 && !w.is_cut && unit_bad == 0; i++)
 				turn(&w);
 			if (!w.is_cut)

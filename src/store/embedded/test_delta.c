@@ -9,10 +9,10 @@
 #define KEYS 600
 
 static struct str
-key_of(unsigned i, char room[32])
+key_of(unsigned i, char room[40])
 {
-	/* Lengths around the eight bytes of the hint, shared prefixes, zero bytes. */
-	int n = snprintf(room, 32, "%0*u", (int)(3 + i % 9), i % 7 == 0 ? i / 7 : i);
+	/* Lengths around the sixteen bytes of the hint, shared prefixes, zero bytes. */
+	int n = snprintf(room, 40, "%0*u", (int)(3 + i % 17), i % 7 == 0 ? i / 7 : i);
 
 	if (i % 5 == 0)
 		room[n++] = '\0';
@@ -26,13 +26,13 @@ finds_and_orders_like_a_list(void)
 	struct delta *d = delta_new(1);
 	struct prng r;
 	bool has[KEYS] = {false};
-	char room[32], other[32];
+	char room[40], other[40];
 
 	prng_init(&r, 1);
 	for (int round = 0; round < 3000; round++) {
 		unsigned i = (unsigned)prng_below(&r, KEYS), j = (unsigned)prng_below(&r, KEYS);
 		struct str k = key_of(j, room), best = STR_NULL, under = STR_NULL;
-		char best_room[32], under_room[32];
+		char best_room[40], under_room[40];
 		const struct delta_node *n;
 
 		EXPECT(delta_need(d, key_of(i, other)) != NULL);
