@@ -1,0 +1,188 @@
+"""The servers that are measured, each with the folder it lives in and the configuration it ran with."""
+
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import time
+
+import meter
+
+DOMAIN = "bench.test"
+USER = f"u@{DOMAIN}"
+PASSWORD = "a long enough word for benchmarks"
+START_SECONDS = 30
+
+
+def wait_port(port):
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        try:
+            with socket.create_connection(("127.0.0.1", port), 1) as s:
+                s.recv(100)
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"nothing answers on port {port}")
+
+
+class Posthorn:
+    """The program under test with the configuration that quickstart writes, plus `extra` lines."""
+
+    name = "posthorn"
+
+    def __init__(self, program, folder, offset=21000, extra="", users=0):
+        self.program, self.folder, self.offset = program, pathlib.Path(folder), offset
+        self.extra, self.users = extra, users
+        self.smtp_port, self.pop3_port, self.pop3s_port = 25 + offset, 110 + offset, 995 + offset
+
+    def command(self, *words, input_text=None):
+        return subprocess.run(
+            [self.program, *words, "--dir", str(self.folder)], input=input_text, text=True,
+            capture_output=True, check=True, timeout=60,
+        ).stdout
+
+    def start(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.command(
+            "quickstart", USER, "--hostname", f"mx.{DOMAIN}", "--listen", "127.0.0.1",
+            "--port-offset", str(self.offset), "--resolver", "127.0.0.1:9", "--password-stdin",
+            "--yes", input_text=PASSWORD + "\n",
+        )
+        if self.extra:
+            with open(self.folder / "posthorn.conf", "a", encoding="ascii") as f:
+                f.write("\n" + self.extra + "\n")
+        self.resume()
+        for i in range(self.users):
+            self.command("account", "add", f"u{i}@{DOMAIN}", "--password-stdin", input_text=PASSWORD + "\n")
+
+    def resume(self):
+        """Start on the folder as it is."""
+        self.group = meter.Group("posthorn")
+        self.log = open(self.folder / "bench.log", "a", encoding="utf-8")
+        self.group.start([self.program, "serve", "--dir", str(self.folder)], stdout=self.log, stderr=self.log)
+        wait_port(self.smtp_port)
+        wait_port(self.pop3_port)
+
+    def stop(self):
+        try:
+            self.command("stop")
+            self.group.process.wait(20)
+        except (subprocess.SubprocessError, OSError):
+            pass
+        self.group.stop()
+        self.log.close()
+
+    def status(self):
+        return json.loads(self.command("status", "--json"))
+
+    def detail(self, role):
+        """What a role tells of itself, all its processes."""
+        return [r.get("detail", {}) for r in self.status()["rows"] if r["role"].split(".")[0] == role]
+
+    def is_delivered(self):
+        """Acknowledged mail is in the mailbox; what may be outstanding is its digests."""
+        return self.detail("store")[0].get("digests_waiting", 1) == 0
+
+    def mailbox_count(self):
+        with socket.create_connection(("127.0.0.1", self.pop3_port), 30) as s:
+            f = s.makefile("rwb")
+            f.readline()
+            for line in (f"USER {USER}", f"PASS {PASSWORD}", "STAT"):
+                f.write(line.encode() + b"\r\n")
+                f.flush()
+                reply = f.readline()
+                if not reply.startswith(b"+OK"):
+                    raise SystemExit(f"POP3 said {reply!r}")
+            return int(reply.split()[1])
+
+    def configuration(self):
+        lines = (self.folder / "posthorn.conf").read_text().splitlines()
+        return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
+
+    # Checkpoints come every 5 s unless configured otherwise.
+    idle_window_s = 6
+
+
+POSTFIX_MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/spool
+data_directory = {folder}/data
+maillog_file = {folder}/maillog
+maillog_file_prefixes = {folder}
+myhostname = peer.{domain}
+mydestination =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+alias_maps =
+local_recipient_maps =
+message_size_limit = 52428800
+virtual_mailbox_domains = {domain}
+virtual_mailbox_base = {folder}/mail
+virtual_mailbox_maps = static:u/
+virtual_uid_maps = static:5000
+virtual_gid_maps = static:5000
+virtual_transport = virtual
+virtual_mailbox_limit = 0
+default_process_limit = 600
+in_flow_delay = 0
+"""
+
+
+class Postfix:
+    """Debian's Postfix: queue and Maildir synced to disk, no chroot, 600 processes allowed."""
+
+    name = "postfix"
+    idle_window_s = 2
+
+    def __init__(self, folder, port=22525):
+        self.folder, self.smtp_port = pathlib.Path(folder), port
+
+    def start(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        for name in ("etc", "spool", "data", "mail"):
+            (self.folder / name).mkdir(parents=True)
+        shutil.chown(self.folder / "data", "postfix")
+        os.chown(self.folder / "mail", 5000, 5000)
+        (self.folder / "etc" / "main.cf").write_text(self.configuration())
+        (self.folder / "etc" / "master.cf").write_text(self.master())
+        self.group = meter.Group("postfix")
+        self.group.start(
+            ["postfix", "-c", str(self.folder / "etc"), "start"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        ).wait(START_SECONDS)
+        wait_port(self.smtp_port)
+
+    def master(self):
+        """Debian's own table with our port, nothing chrooted."""
+        out = []
+        for line in pathlib.Path("/usr/share/postfix/master.cf.dist").read_text().splitlines():
+            fields = line.split()
+            if len(fields) >= 8 and line[0] not in "# \t":
+                if fields[0] == "smtp" and fields[1] == "inet":
+                    fields[0] = f"127.0.0.1:{self.smtp_port}"
+                fields[4] = "n"
+                line = " ".join(fields)
+            out.append(line)
+        return "\n".join(out) + "\n"
+
+    def stop(self):
+        subprocess.run(["postfix", "-c", str(self.folder / "etc"), "stop"], capture_output=True, check=False)
+        time.sleep(0.5)
+        self.group.stop()
+
+    def is_delivered(self):
+        for queue in ("incoming", "active", "deferred", "maildrop"):
+            for _, _, files in os.walk(self.folder / "spool" / queue):
+                if files:
+                    return False
+        return True
+
+    def mailbox_count(self):
+        return len(os.listdir(self.folder / "mail" / "u" / "new"))
+
+    def configuration(self):
+        return POSTFIX_MAIN.format(folder=self.folder, domain=DOMAIN)
