@@ -21,6 +21,9 @@ struct link {
 	bool is_with_fds, is_closed, is_paused, is_dirty, is_waiting_write, was_high;
 	bool is_handling;	/* inside handler.record: link_free must wait */
 	bool is_freed;
+	size_t lazy_bytes;	/* 0: not lazy */
+	uint64_t lazy_ms;
+	struct loop_id lazy_timer;
 	struct buf in, out;
 	size_t sent;		/* bytes of out already written */
 	int fds[LINK_FDS_MAX];
@@ -59,6 +62,7 @@ link_shut(struct link *l)
 		return;
 	loop_fd_del(l->loop, &l->watch);
 	loop_before_wait_del(l->loop, link_before_wait, l);
+	loop_timer_del(l->loop, &l->lazy_timer);
 	close(l->fd);
 	l->fd = -1;
 	for (size_t i = 0; i < l->fds_n; i++)
@@ -179,12 +183,35 @@ link_write_turn(struct link *l)
 }
 
 static void
+link_lazy_over(void *arg)
+{
+	struct link *l = arg;
+
+	l->lazy_timer = (struct loop_id){0};
+	l->is_dirty = false;
+	link_write_turn(l);
+}
+
+void
+link_set_lazy(struct link *l, size_t bytes, uint64_t ms)
+{
+	l->lazy_bytes = bytes;
+	l->lazy_ms = ms;
+}
+
+static void
 link_before_wait(void *arg)
 {
 	struct link *l = arg;
 
 	if (!l->is_dirty || l->is_closed || l->is_waiting_write)
 		return;
+	if (link_waiting(l) < l->lazy_bytes) {
+		if (l->lazy_timer.v == 0)
+			l->lazy_timer = loop_timer_add(l->loop, l->lazy_ms, link_lazy_over, l);
+		return;
+	}
+	loop_timer_del(l->loop, &l->lazy_timer);
 	l->is_dirty = false;
 	link_write_turn(l);
 }

@@ -42,6 +42,11 @@ bool link_is_high(const struct link *l);
 enum status link_send_fd(struct link *l, struct str frame, int fd) MUST_USE;
 /* The oldest descriptor received and not taken; -1: none. The caller owns it. */
 int link_take_fd(struct link *l);
+/*
+ * For work that nobody waits for: what is sent leaves when bytes have gathered or ms after the first of it, so that
+ * the peer is woken once for many records.
+ */
+void link_set_lazy(struct link *l, size_t bytes, uint64_t ms);
 void link_pause(struct link *l);
 void link_resume(struct link *l);
 /* Tries to send what is waiting now (before a process ends). */

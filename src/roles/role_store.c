@@ -98,6 +98,7 @@ store_free(void *self)
 	struct store_role *s = self;
 
 	admin_free(&s->admin);
+	store_digest_fini(s);
 	for (unsigned i = 0; i <= UINT16_MAX && s->stages.n > 0; i++)
 		store_stages_end(s, (uint16_t)i);
 	map_fini(&s->stages);
@@ -215,8 +216,10 @@ store_link_up(void *self, struct link *l)
 
 	if (link_peer(l) == ROLE_SMTPIN && s->is_paused)
 		link_pause(l);
-	if (link_peer(l) == ROLE_WORKER)
+	if (link_peer(l) == ROLE_WORKER) {
+		link_set_lazy(l, DIGEST_GATHER_BYTES, DIGEST_GATHER_MS);
 		store_digest_pump(s);
+	}
 }
 
 static void
@@ -540,7 +543,7 @@ store_status(void *self, struct buf *json)
 
 	(void)buf_putf(json, "\"delivered\":%llu,\"refused\":%llu,\"digests\":%llu,\"digests_waiting\":%u,\"full\":%s,\"store\":",
 	    (unsigned long long)s->delivered_n, (unsigned long long)s->refused_n, (unsigned long long)s->digests_n,
-	    s->digests_ahead + (s->is_digest_missed ? 1 : 0), store_is_full(s->store) ? "true" : "false");
+	    s->digests_ahead + (unsigned)s->answered_n + (s->is_digest_missed ? 1 : 0), store_is_full(s->store) ? "true" : "false");
 	(void)store_stats(s->store, json);
 }
 

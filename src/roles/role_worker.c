@@ -94,6 +94,14 @@ worker_record(void *self, struct link *l, enum record_type t, struct cur *c)
 }
 
 static void
+worker_link_up(void *self, struct link *l)
+{
+	(void)self;
+	/* Nobody waits for a digest; the store is busy with those who wait for their 250. */
+	link_set_lazy(l, 16 * 1024, 20);
+}
+
+static void
 worker_status(void *self, struct buf *json)
 {
 	const struct worker *w = self;
@@ -108,5 +116,6 @@ const struct role_ops role_worker_ops = {
     .free = worker_free,
     .prepare = worker_prepare,
     .record = worker_record,
+    .link_up = worker_link_up,
     .status = worker_status,
 };

@@ -364,6 +364,7 @@ attempt_run(struct attempt *a, struct link *l)
 	answers_of(a, st, &k->answers);
 	if (st == ST_OK) {
 		s->delivered_n++;
+		store_digest_with_delivery(s);
 		if (a->blob.v != 0 && a->stage == NULL)
 			store_digest_send(s, a->blob, a->r->body);
 		else if (a->blob.v != 0)

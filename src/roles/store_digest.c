@@ -97,32 +97,89 @@ digest_send_stored(struct store_role *s, struct link *l, struct blob_id blob)
 	return true;
 }
 
-static enum status
-digest_put_txn(struct txn *t, void *arg)
-{
-	const struct rec_digest_answer *a = arg;
-	enum status st = mailbox_digest_put(t, (struct blob_id){a->blob}, a->record);
+/* ---- what came back ---- */
 
-	/* The message was deleted meanwhile: nothing to keep, and the wish is gone. */
-	return st == ST_NOTFOUND ? ST_OK : st;
+static enum status
+answered_txn(struct txn *t, void *arg)
+{
+	const struct store_role *s = arg;
+	enum status st = ST_OK;
+
+	for (size_t i = 0; i < s->answered_n && st == ST_OK; i++) {
+		const struct rec_digest_answer *a = &s->answered[i];
+		st = mailbox_digest_put(t, (struct blob_id){a->blob}, a->record);
+		/* The message was deleted meanwhile: nothing to keep, and the wish is gone. */
+		if (st == ST_NOTFOUND)
+			st = ST_OK;
+	}
+	return st;
 }
 
 static void
-digest_done(void *arg, enum status st)
+answered_done(void *arg, enum status st)
 {
 	(void)arg;
 	(void)st;
 }
 
 static void
-digest_put(struct store_role *s, uint64_t blob, struct str record)
+answered_forget(struct store_role *s)
 {
-	struct rec_digest_answer a = {.blob = blob, .record = record};
+	for (size_t i = 0; i < s->answered_n; i++)
+		free((void *)(uintptr_t)s->answered[i].record.p);
+	s->answered_n = 0;
+	loop_timer_del(role_loop(s->role), &s->answered_timer);
+}
 
-	if (store_transact(s->store, digest_put_txn, &a, digest_done, s) == ST_OK)
-		s->digests_n++;
+/* All that has gathered, in one transaction. When it cannot be had now the wishes are still there. */
+static void
+answered_store(struct store_role *s)
+{
+	if (s->answered_n == 0)
+		return;
+	if (store_transact(s->store, answered_txn, s, answered_done, s) == ST_OK)
+		s->digests_n += s->answered_n;
 	else
 		s->is_digest_missed = true;
+	answered_forget(s);
+}
+
+static void
+answered_timeout(void *arg)
+{
+	struct store_role *s = arg;
+
+	s->answered_timer = (struct loop_id){0};
+	answered_store(s);
+	store_digest_pump(s);
+}
+
+static void
+answered_add(struct store_role *s, uint64_t blob, struct str record)
+{
+	char *copy = malloc(record.n + 1);
+
+	CHECK(copy != NULL && s->answered_n < DIGEST_ANSWERS_MAX);
+	if (record.n > 0)
+		memcpy(copy, record.p, record.n);
+	s->answered[s->answered_n++] = (struct rec_digest_answer){.blob = blob, .record = str_of(copy, record.n)};
+	if (s->answered_n == DIGEST_ANSWERS_MAX)
+		answered_store(s);
+	else if (s->answered_timer.v == 0)
+		s->answered_timer = loop_timer_add(role_loop(s->role), DIGEST_ANSWERS_MS, answered_timeout, s);
+}
+
+void
+store_digest_with_delivery(struct store_role *s)
+{
+	if (s->answered_n >= DIGEST_ANSWERS_MAX / 2)
+		answered_store(s);
+}
+
+void
+store_digest_fini(struct store_role *s)
+{
+	answered_forget(s);
 }
 
 void
@@ -132,7 +189,7 @@ store_digest_pump(struct store_role *s)
 	struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
 	size_t n = 0;
 
-	if (!s->is_digest_missed || s->digests_ahead > 0 || l == NULL || store_is_full(s->store) || store_is_busy(s->store))
+	if (!s->is_digest_missed || s->digests_ahead > 0 || s->answered_n > 0 || l == NULL || store_is_full(s->store) || store_is_busy(s->store))
 		return;
 	s->is_digest_missed = false;
 	if (mailbox_digest_pending(store_snapshot(s->store), (struct blob_id){0}, page, DIGEST_PAGE, &n) != ST_OK)
@@ -144,7 +201,7 @@ store_digest_pump(struct store_role *s)
 			return;
 		if (!digest_send_stored(s, l, page[i])) {
 			log_event(LOG_ERROR, "digest.unreadable", LOG_U64("blob", page[i].v));
-			digest_put(s, page[i].v, STR_NULL);
+			answered_add(s, page[i].v, STR_NULL);
 		}
 	}
 }
@@ -158,7 +215,7 @@ store_digest_answer(struct store_role *s, struct cur *c)
 		return false;
 	digest_forget(s, a.blob);
 	/* An empty digest says: there is none to be had. */
-	digest_put(s, a.blob, a.ok ? a.record : STR_NULL);
+	answered_add(s, a.blob, a.ok ? a.record : STR_NULL);
 	store_digest_pump(s);
 	return true;
 }

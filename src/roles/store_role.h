@@ -19,6 +19,12 @@ enum {
 	DIGEST_BYTES_AHEAD = 4 << 20,
 	DIGEST_PAGE = 64,
 	DIGEST_PIECE_BYTES = 256 * 1024,
+	/* Digests nobody waits for: workers are woken for so much at once, ... */
+	DIGEST_GATHER_BYTES = 64 * 1024,
+	DIGEST_GATHER_MS = 20,
+	/* ... and what they answer is stored together, with a delivery's sync when there is one. */
+	DIGEST_ANSWERS_MAX = 64,
+	DIGEST_ANSWERS_MS = 250,
 };
 
 /* Whom to answer later: found again by generation, so that no answer goes to a successor. */
@@ -46,6 +52,10 @@ struct store_role {
 	bool is_digest_missed;
 	/* Copies of what workers have, to know how much: blob -> bytes. */
 	struct map digesting;
+	/* Answers not stored yet. */
+	struct rec_digest_answer answered[DIGEST_ANSWERS_MAX];	/* records owned, by malloc */
+	size_t answered_n;
+	struct loop_id answered_timer;
 	/* commands under way */
 	struct admin *admin;
 	bool is_paused;
@@ -69,6 +79,9 @@ void store_digest_send(struct store_role *s, struct blob_id blob, struct str bod
 void store_digest_later(struct store_role *s);
 bool store_digest_answer(struct store_role *s, struct cur *c);
 void store_digest_worker_down(struct store_role *s);
+/* A delivery is about to be synced: what has gathered goes with it. */
+void store_digest_with_delivery(struct store_role *s);
+void store_digest_fini(struct store_role *s);
 /* When there is nothing else under way: what was left undone. */
 void store_digest_pump(struct store_role *s);
 
