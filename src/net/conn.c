@@ -414,8 +414,12 @@ conn_want(struct conn *c)
 		return;
 	if (c->phase == PHASE_HANDSHAKE)
 		want = c->top->wants;
-	else if ((can_input(c) && !c->is_eof) || c->phase == PHASE_LINGER)
-		want = LOOP_READ | (c->top->wants & LOOP_WRITE);
+	else if ((can_input(c) && !c->is_eof) || c->phase == PHASE_LINGER ||
+	    (c->phase == PHASE_STARTTLS && c->out.n == 0))
+		want = LOOP_READ;
+	/* A read under TLS may have to write first. */
+	if (want != 0 && c->top != c->bottom)
+		want |= c->top->wants & LOOP_WRITE;
 	if (c->out.n > 0 && c->phase != PHASE_HANDSHAKE)
 		want |= LOOP_WRITE;
 	if (layer_fd(c->bottom) >= 0)
@@ -632,6 +636,9 @@ static void
 conn_starttls_go(struct conn *c)
 {
 	if (!conn_flush(c))
+		return;
+	/* A handshake in progress costs 40 KB: not before the client has said something. */
+	if (c->bottom->is_dry)
 		return;
 	c->is_high = false;
 	c->top = tls_layer_new(c->tls, c->top, tls_woken, c);

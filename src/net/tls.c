@@ -793,6 +793,7 @@ tls_write(struct layer *y, const void *p, size_t n, size_t *done_out)
 	enum status st;
 
 	ERR_clear_error();
+	t->y.wants = LOOP_READ;
 	if (SSL_write_ex(t->ssl, p, n, done_out) == 1)
 		return ST_OK;
 	st = tls_outcome(t, 0);
