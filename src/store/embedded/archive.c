@@ -257,6 +257,10 @@ archive_some(struct out *o, bool *all_out)
 			return ST_OK;
 		}
 		if (row.kind == BLOB_RING) {
+			/* Each batch frees what it emptied: a full ring must not wait for the whole
+			 * run. */
+			if (row.a > m->ring_floor)
+				m->ring_floor = row.a;
 			st = archive_blob(o, id, &row);
 			raw += row.size;
 		}
