@@ -295,6 +295,42 @@ outstanding_is_bounded(void)
 }
 
 static void
+on_counted(void *arg, struct dns_id id, const struct dns_result *r)
+{
+	size_t *n = arg;
+
+	(void)id;
+	*n += r->rcode == DNS_NXDOMAIN;
+}
+
+/* More than there are sockets: the rest waits inside libunbound. */
+static void
+many_at_once(void)
+{
+	struct bench b;
+	struct dns_id id;
+	struct buf name;
+	size_t n = 0;
+	uint64_t end;
+
+	bench_init(&b, (struct dns_options){0}, false);
+	buf_init(&name, 64);
+	for (unsigned i = 0; i < DNS_OUTSTANDING_MAX; i++) {
+		buf_reset(&name);
+		(void)buf_putf(&name, "n%u.test", i);
+		EXPECT(dns_ask(b.dns, DNS_A, buf_str(&name), on_counted, &n, &id) == ST_OK);
+	}
+	EXPECT(dns_ask(b.dns, DNS_A, STR("n.test"), on_counted, &n, &id) == ST_LIMIT);
+	end = clock_mono_ms(&b.clock) + DNS_DEADLINE_MS + 1000;
+	while (dns_counts(b.dns).outstanding > 0 && clock_mono_ms(&b.clock) < end)
+		(void)loop_turn(b.loop, 20);
+	EXPECT(n == DNS_OUTSTANDING_MAX);
+	EXPECT(dns_counts(b.dns).abandoned == 0);
+	buf_fini(&name);
+	bench_fini(&b);
+}
+
+static void
 cancelled_is_silent(void)
 {
 	struct bench b;
@@ -435,6 +471,7 @@ confined_run(struct bench *b, const char *dir)
 	struct sandbox_options o = {.allow = SANDBOX_CONNECT, .root_dir = dir, .uid = 60999};
 	const char *root;
 	struct buf report;
+	struct bench other;
 	struct got g;
 
 	buf_init(&report, SANDBOX_REPORT_MAX);
@@ -442,8 +479,14 @@ confined_run(struct bench *b, const char *dir)
 	b->dns = resolver(b,
 	    (struct dns_options){.forward = str_of_c(b->server.forward), .trust_anchor = str_of_c(b->server.trust_anchor),
 		.deadline_ms = SHORT_DEADLINE_MS * 5});
+	/* Another that goes to IPv6, where nobody listens: sockets of the other family, refusals, lines in the log. */
+	other = *b;
+	other.dns = resolver(&other, (struct dns_options){.forward = STR("::1@1"), .deadline_ms = SHORT_DEADLINE_MS * 5});
 	if (sandbox_confine(&o, &root, &report) != ST_OK || sandbox_lock(&o, &report) != ST_OK)
 		_exit(2);
+	ask(&other, DNS_A, STR("mx1.example.test"), &g);
+	EXPECT(g.rcode == DNS_SERVFAIL && g.n == 0);
+	dns_free(&other.dns);
 	ask(b, DNS_A, STR("mx1.example.test"), &g);
 	EXPECT(str_eq(buf_str(&g.text), STR("192.0.2.25")) && g.security == DNS_SECURE);
 	ask(b, DNS_TXT, STR("big.test"), &g);
@@ -498,6 +541,7 @@ main(void)
 	UNIT(stale_answers_serve);
 	UNIT(questions_are_checked);
 	UNIT(outstanding_is_bounded);
+	UNIT(many_at_once);
 	UNIT(cancelled_is_silent);
 	UNIT(signed_answers_are_secure);
 	UNIT(options_are_checked);
