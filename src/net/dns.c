@@ -13,7 +13,8 @@
 #include "net/dns_event.h"
 #include "sys/sock.h"
 
-/* The root's keys of 2017 and 2024 (https://data.iana.org/root-anchors/): changes of them arrive by new versions of this program. */
+/* The root's keys of 2017 and 2024 (https://data.iana.org/root-anchors/): changes of them arrive by
+ * new versions of this program. */
 static const char *const root_keys[] = {
     ". IN DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D",
     ". IN DS 38696 8 2 683D2D0ACB8C9B712A1948B27F741219298D0A450D612C483AF444A4C0FB2B16",
@@ -21,16 +22,17 @@ static const char *const root_keys[] = {
 
 /* What libunbound answers by itself beside the private reverse zones (which one option opens). */
 static const char *const local_zones[] = {"localhost.", "127.in-addr.arpa.",
-    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.", "home.arpa.", "onion.", "test.",
-    "invalid."};
+    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa.", "home.arpa.",
+    "onion.", "test.", "invalid."};
 
-/* A name that is always answered at once and never asked for: makes libunbound open all it will ever open. */
+/* A name that is always answered at once and never asked for: makes libunbound open all it will
+ * ever open. */
 #define WARM_UP_NAME "posthorn.invalid."
 
 /* A question in libunbound's hands. Outlives the query when that is cancelled or late. */
 struct ticket {
 	struct dns *dns;
-	uint64_t query;		/* slot id */
+	uint64_t query; /* slot id */
 	struct ticket *prev, *next;
 };
 
@@ -88,17 +90,17 @@ static bool
 common_configure(struct ub_ctx *ctx)
 {
 	return option_set_u64(ctx, "msg-cache-size:", DNS_MESSAGE_CACHE_BYTES_MAX) &&
-	    option_set_u64(ctx, "rrset-cache-size:", DNS_RECORD_CACHE_BYTES_MAX) &&
-	    option_set_u64(ctx, "key-cache-size:", DNS_KEY_CACHE_BYTES_MAX) &&
-	    option_set_u64(ctx, "neg-cache-size:", DNS_NEGATIVE_CACHE_BYTES_MAX) &&
-	    option_set_u64(ctx, "outgoing-range:", DNS_UDP_SOCKETS_MAX) &&
-	    option_set_u64(ctx, "outgoing-num-tcp:", DNS_TCP_SOCKETS_MAX) &&
-	    option_set(ctx, "serve-expired:", "yes") &&
-	    option_set_u64(ctx, "serve-expired-ttl:", DNS_STALE_TTL_S) &&
-	    option_set_u64(ctx, "serve-expired-client-timeout:", DNS_STALE_AFTER_MS) &&
-	    /* A server that was away is tried again at once, not after a quarter of an hour. */
-	    option_set(ctx, "infra-keep-probing:", "yes") &&
-	    option_set(ctx, "local-zone:", WARM_UP_NAME " static");
+	       option_set_u64(ctx, "rrset-cache-size:", DNS_RECORD_CACHE_BYTES_MAX) &&
+	       option_set_u64(ctx, "key-cache-size:", DNS_KEY_CACHE_BYTES_MAX) &&
+	       option_set_u64(ctx, "neg-cache-size:", DNS_NEGATIVE_CACHE_BYTES_MAX) &&
+	       option_set_u64(ctx, "outgoing-range:", DNS_UDP_SOCKETS_MAX) &&
+	       option_set_u64(ctx, "outgoing-num-tcp:", DNS_TCP_SOCKETS_MAX) &&
+	       option_set(ctx, "serve-expired:", "yes") &&
+	       option_set_u64(ctx, "serve-expired-ttl:", DNS_STALE_TTL_S) &&
+	       option_set_u64(ctx, "serve-expired-client-timeout:", DNS_STALE_AFTER_MS) &&
+	       /* A server that was away is tried again at once, not after a quarter of an hour. */
+	       option_set(ctx, "infra-keep-probing:", "yes") &&
+	       option_set(ctx, "local-zone:", WARM_UP_NAME " static");
 }
 
 static bool
@@ -106,12 +108,14 @@ forward_configure(struct ub_ctx *ctx, const char *forward)
 {
 	char zone[128];
 
-	if (ub_ctx_set_fwd(ctx, forward) != 0 || !option_set_u64(ctx, "infra-cache-min-rtt:", DNS_FORWARD_RETRY_MS) ||
+	if (ub_ctx_set_fwd(ctx, forward) != 0 ||
+	    !option_set_u64(ctx, "infra-cache-min-rtt:", DNS_FORWARD_RETRY_MS) ||
 	    !option_set(ctx, "do-not-query-localhost:", "no") ||
 	    !option_set(ctx, "unblock-lan-zones:", "yes"))
 		return false;
 	for (size_t i = 0; i < COUNT_OF(local_zones); i++) {
-		/* Not "nodefault": set this way, 1.17 keeps that word as part of the name. A zone of our own without data does it. */
+		/* Not "nodefault": set this way, 1.17 keeps that word as part of the name. A zone
+		 * of our own without data does it. */
 		snprintf(zone, sizeof(zone), "%s transparent", local_zones[i]);
 		if (!option_set(ctx, "local-zone:", zone))
 			return false;
@@ -138,8 +142,8 @@ forward_is_valid(struct str forward)
 	struct str ip, port;
 	uint64_t n;
 
-	return str_split(forward, '@', &ip, &port) && sock_ip_parse(ip, &a) == ST_OK && str_to_u64(port, &n) == ST_OK &&
-	    n >= 1 && n <= UINT16_MAX;
+	return str_split(forward, '@', &ip, &port) && sock_ip_parse(ip, &a) == ST_OK &&
+	       str_to_u64(port, &n) == ST_OK && n >= 1 && n <= UINT16_MAX;
 }
 
 static bool
@@ -148,7 +152,8 @@ byte_is_word(char c)
 	return (unsigned char)c > ' ' && c != ';';
 }
 
-/* Does it name a key outside of comments? libunbound takes a file without one for "validate nothing". */
+/* Does it name a key outside of comments? libunbound takes a file without one for "validate
+ * nothing". */
 static bool
 text_has_key(struct str text)
 {
@@ -168,7 +173,8 @@ text_has_key(struct str text)
 static enum status
 trust_anchor_check(const char *path, struct buf *why)
 {
-	static const char *const problem[] = {"cannot be read", "holds no DS or DNSKEY record", "is too long"};
+	static const char *const problem[] = {
+	    "cannot be read", "holds no DS or DNSKEY record", "is too long"};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char *text = malloc(DNS_TRUST_ANCHOR_BYTES_MAX + 1);
 	size_t n = 0;
@@ -188,7 +194,9 @@ trust_anchor_check(const char *path, struct buf *why)
 		st = ST_DENIED;
 	if (st != ST_OK)
 		(void)buf_putf(why, "the trust anchor %s %s", path,
-		    problem[st == ST_NOTFOUND ? 0 : st == ST_DENIED ? 1 : 2]);
+		    problem[st == ST_NOTFOUND ? 0
+			    : st == ST_DENIED ? 1
+					      : 2]);
 	free(text);
 	if (fd >= 0)
 		close(fd);
@@ -209,8 +217,9 @@ context_configure(struct dns *d, const struct dns_options *o, struct arena *a, s
 		(void)buf_put(why, STR("the path of the trust anchor is too long"));
 		return ST_LIMIT;
 	}
-	if (!common_configure(d->ctx) || (o->forward.n > 0 ? !forward_configure(d->ctx, forward)
-	                                                   : !recursion_configure(d->ctx, o->trust_anchor.n > 0)))
+	if (!common_configure(d->ctx) ||
+	    (o->forward.n > 0 ? !forward_configure(d->ctx, forward)
+			      : !recursion_configure(d->ctx, o->trust_anchor.n > 0)))
 		return ST_IO;
 	if (o->trust_anchor.n > 0) {
 		if ((st = trust_anchor_check(anchor, why)) != ST_OK)
@@ -249,10 +258,13 @@ context_new(struct dns *d, const struct dns_options *o, struct buf *why)
 	arena_init(&a, 16 * 1024);
 	st = context_configure(d, o, &a, why);
 	arena_fini(&a);
-	if (st == ST_OK && (ub_resolve_event(d->ctx, WARM_UP_NAME, DNS_A, 1, d, on_warm, NULL) != 0 || !d->is_warm))
+	if (st == ST_OK &&
+	    (ub_resolve_event(d->ctx, WARM_UP_NAME, DNS_A, 1, d, on_warm, NULL) != 0 ||
+		!d->is_warm))
 		st = ST_IO;
 	if (st == ST_IO)
-		(void)buf_put(why, STR("libunbound refuses its settings; see the lines dns.library in the log"));
+		(void)buf_put(why,
+		    STR("libunbound refuses its settings; see the lines dns.library in the log"));
 	return st;
 }
 
@@ -373,7 +385,8 @@ query_log(const struct query *q, enum log_level level, const char *event, const 
 
 	buf_init(&name, DNS_NAME_TEXT_MAX);
 	dns_name_put(&name, &q->name);
-	log_event(level, event, LOG_STR("name", buf_str(&name)), LOG_U64("type", q->rrtype), LOG_CSTR("why", why));
+	log_event(level, event, LOG_STR("name", buf_str(&name)), LOG_U64("type", q->rrtype),
+	    LOG_CSTR("why", why));
 	buf_fini(&name);
 }
 
@@ -381,7 +394,8 @@ static void
 query_read(struct query *q, struct str packet)
 {
 	struct dns_result *r = &q->result;
-	enum status st = dns_packet_read(packet, q->rrtype, &q->name, &r->rcode, &q->answers, &r->answers_n);
+	enum status st =
+	    dns_packet_read(packet, q->rrtype, &q->name, &r->rcode, &q->answers, &r->answers_n);
 
 	/* The data of an error is nobody's business. */
 	if (st == ST_OK && (r->rcode == DNS_NOERROR || r->answers_n == 0))
@@ -399,7 +413,8 @@ query_read(struct query *q, struct str packet)
 enum { UB_INSECURE, UB_BOGUS, UB_SECURE };
 
 static void
-on_answer(void *arg, int rcode, void *packet, int packet_n, int sec, char *why_bogus, int was_limited)
+on_answer(
+    void *arg, int rcode, void *packet, int packet_n, int sec, char *why_bogus, int was_limited)
 {
 	struct ticket *t = arg;
 	struct query *q = slots_get(&t->dns->queries, t->query);
@@ -413,7 +428,8 @@ on_answer(void *arg, int rcode, void *packet, int packet_n, int sec, char *why_b
 		q->result = (struct dns_result){.rcode = DNS_SERVFAIL, .security = DNS_BOGUS};
 		query_log(q, LOG_INFO, "dns.bogus", why_bogus);
 	} else if (rcode != 0 || packet == NULL || packet_n <= 0) {
-		q->result = (struct dns_result){.rcode = rcode > 0 && rcode < 16 ? (uint16_t)rcode : DNS_SERVFAIL};
+		q->result = (struct dns_result){
+		    .rcode = rcode > 0 && rcode < 16 ? (uint16_t)rcode : DNS_SERVFAIL};
 	} else {
 		q->result.security = sec == UB_SECURE ? DNS_SECURE : DNS_INSECURE;
 		query_read(q, str_of(packet, (size_t)packet_n));
@@ -453,7 +469,8 @@ ask_check(struct dns *d, uint16_t rrtype, struct str text, struct dns_name *name
 }
 
 enum status
-dns_ask(struct dns *d, uint16_t rrtype, struct str text, dns_done_fn *done, void *arg, struct dns_id *id_out)
+dns_ask(struct dns *d, uint16_t rrtype, struct str text, dns_done_fn *done, void *arg,
+    struct dns_id *id_out)
 {
 	struct query *q = calloc(1, sizeof(*q));
 	enum status st;
@@ -499,7 +516,8 @@ dns_free(struct dns **dp)
 	*dp = NULL;
 	if (d == NULL)
 		return;
-	/* First the owners: libunbound answers what it has left when it is deleted, and must find nobody. */
+	/* First the owners: libunbound answers what it has left when it is deleted, and must find
+	 * nobody. */
 	while ((q = slots_next(&d->queries, &it)) != NULL)
 		query_free(q);
 	ub_ctx_delete(d->ctx);

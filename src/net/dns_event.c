@@ -5,7 +5,7 @@
 #include "base/check.h"
 
 struct dns_event {
-	struct ub_event super;	/* first */
+	struct ub_event super; /* first */
 	struct loop *loop;
 	void (*fn)(int fd, short bits, void *arg);
 	void *arg;
@@ -91,7 +91,8 @@ static int
 event_add(struct ub_event *ue, struct timeval *tv)
 {
 	struct dns_event *e = event_of(ue);
-	unsigned events = (e->bits & UB_EV_READ ? LOOP_READ : 0u) | (e->bits & UB_EV_WRITE ? LOOP_WRITE : 0u);
+	unsigned events =
+	    (e->bits & UB_EV_READ ? LOOP_READ : 0u) | (e->bits & UB_EV_WRITE ? LOOP_WRITE : 0u);
 
 	if (e->fd >= 0 && events != 0 && e->watch.v == 0)
 		e->watch = loop_fd_add(e->loop, e->fd, events, on_ready, e);
@@ -136,7 +137,8 @@ event_free(struct ub_event *ue)
 }
 
 static int
-timer_add(struct ub_event *ue, struct ub_event_base *base, void (*fn)(int, short, void *), void *arg, struct timeval *tv)
+timer_add(struct ub_event *ue, struct ub_event_base *base, void (*fn)(int, short, void *),
+    void *arg, struct timeval *tv)
 {
 	struct dns_event *e = event_of(ue);
 
@@ -263,5 +265,6 @@ static struct ub_event_base_vmt base_vmt = {
 void
 dns_event_base_init(struct dns_event_base *b, struct loop *loop)
 {
-	*b = (struct dns_event_base){.super = {.magic = UB_EVENT_MAGIC, .vmt = &base_vmt}, .loop = loop};
+	*b = (struct dns_event_base){
+	    .super = {.magic = UB_EVENT_MAGIC, .vmt = &base_vmt}, .loop = loop};
 }

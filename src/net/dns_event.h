@@ -1,6 +1,7 @@
 /*
- * libunbound's pluggable event base over our loop: descriptors with an optional timeout, and timers, with the meaning that
- * libevent gives them (an event that does not persist ends when it fires; the timeout of one that does starts again each time).
+ * libunbound's pluggable event base over our loop: descriptors with an optional timeout, and
+ * timers, with the meaning that libevent gives them (an event that does not persist ends when it
+ * fires; the timeout of one that does starts again each time).
  */
 #ifndef POSTHORN_NET_DNS_EVENT_H
 #define POSTHORN_NET_DNS_EVENT_H
@@ -13,7 +14,7 @@
 #include "sys/loop.h"
 
 struct dns_event_base {
-	struct ub_event_base super;	/* first: libunbound knows only this */
+	struct ub_event_base super; /* first: libunbound knows only this */
 	struct loop *loop;
 };
 

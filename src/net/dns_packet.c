@@ -13,8 +13,8 @@ enum {
 };
 
 struct packet {
-	struct str all;		/* what compression pointers point into */
-	struct cur answers;	/* from the first answer on */
+	struct str all;	    /* what compression pointers point into */
+	struct cur answers; /* from the first answer on */
 	uint16_t answers_n;
 };
 
@@ -160,8 +160,8 @@ be16_take(struct cur *c, uint16_t *out)
 }
 
 /*
- * A name at c, through its compression pointers (RFC 1035 4.1.4). Each pointer must lead to before where the last piece began, so
- * that there is no loop.
+ * A name at c, through its compression pointers (RFC 1035 4.1.4). Each pointer must lead to before
+ * where the last piece began, so that there is no loop.
  */
 static bool
 name_take(struct str packet, struct cur *c, struct dns_name *out)
@@ -208,8 +208,9 @@ rr_take(struct str packet, struct cur *c, struct rr *rr)
 	struct str ttl;
 	uint16_t n;
 
-	return name_take(packet, c, &rr->owner) && be16_take(c, &rr->type) && be16_take(c, &rr->class) &&
-	    cur_take(c, 4, &ttl) && be16_take(c, &n) && cur_take(c, n, &rr->rdata);
+	return name_take(packet, c, &rr->owner) && be16_take(c, &rr->type) &&
+	       be16_take(c, &rr->class) && cur_take(c, 4, &ttl) && be16_take(c, &n) &&
+	       cur_take(c, n, &rr->rdata);
 }
 
 /* Up to the first answer. */
@@ -221,11 +222,13 @@ packet_open(struct str bytes, struct packet *p, uint16_t *rcode_out)
 	struct dns_name name;
 
 	if (!be16_take(&c, &id) || !be16_take(&c, &flags) || !be16_take(&c, &questions) ||
-	    !be16_take(&c, &p->answers_n) || !be16_take(&c, &authorities) || !be16_take(&c, &additionals))
+	    !be16_take(&c, &p->answers_n) || !be16_take(&c, &authorities) ||
+	    !be16_take(&c, &additionals))
 		return false;
 	if ((flags & FLAGS_QR) == 0 || (flags & FLAGS_TC) != 0 || questions > QUESTIONS_MAX)
 		return false;
-	if (questions == 1 && (!name_take(bytes, &c, &name) || !be16_take(&c, &type) || !be16_take(&c, &class)))
+	if (questions == 1 &&
+	    (!name_take(bytes, &c, &name) || !be16_take(&c, &type) || !be16_take(&c, &class)))
 		return false;
 	p->all = bytes;
 	p->answers = c;
@@ -249,7 +252,8 @@ rdata_address_put(struct buf *out, int family, size_t n, struct str rdata)
 static bool
 rdata_name_put(struct buf *out, struct str packet, struct str rdata, bool has_preference)
 {
-	/* A cursor on the rdata, which lies within the packet: pointers may leave it backwards, the name itself not forwards. */
+	/* A cursor on the rdata, which lies within the packet: pointers may leave it backwards, the
+	 * name itself not forwards. */
 	struct cur c = cur_of(rdata);
 	struct dns_name name;
 	uint16_t preference;
@@ -261,7 +265,8 @@ rdata_name_put(struct buf *out, struct str packet, struct str rdata, bool has_pr
 	}
 	if (!name_take(packet, &c, &name) || !cur_at_end(&c))
 		return false;
-	/* Compression shows the spelling of whoever asked; the same question must give the same answer. */
+	/* Compression shows the spelling of whoever asked; the same question must give the same
+	 * answer. */
 	for (size_t i = 0; i < name.n; i++)
 		if (char_is_alpha((char)name.wire[i]))
 			name.wire[i] = (uint8_t)char_lower((char)name.wire[i]);
@@ -330,8 +335,8 @@ answer_put(struct buf *out, struct str packet, const struct rr *rr)
 
 /* One look over the answers for records at `owner`; *next_out: where its CNAME leads. */
 static enum status
-answers_collect(const struct packet *p, uint16_t rrtype, const struct dns_name *owner, struct buf *answers,
-    size_t *answers_n, bool *has_next_out, struct dns_name *next_out)
+answers_collect(const struct packet *p, uint16_t rrtype, const struct dns_name *owner,
+    struct buf *answers, size_t *answers_n, bool *has_next_out, struct dns_name *next_out)
 {
 	struct cur c = p->answers;
 	struct rr rr;
@@ -360,8 +365,8 @@ answers_collect(const struct packet *p, uint16_t rrtype, const struct dns_name *
 }
 
 enum status
-dns_packet_read(struct str bytes, uint16_t rrtype, const struct dns_name *qname, uint16_t *rcode_out,
-    struct buf *answers, size_t *answers_n)
+dns_packet_read(struct str bytes, uint16_t rrtype, const struct dns_name *qname,
+    uint16_t *rcode_out, struct buf *answers, size_t *answers_n)
 {
 	struct dns_name owner = *qname, next;
 	struct packet p;
@@ -374,7 +379,8 @@ dns_packet_read(struct str bytes, uint16_t rrtype, const struct dns_name *qname,
 		return ST_SYNTAX;
 	for (unsigned links = 0; st == ST_OK && has_next && *answers_n == 0; links++) {
 		st = links > DNS_CHAIN_MAX ? ST_LIMIT
-		                           : answers_collect(&p, rrtype, &owner, answers, answers_n, &has_next, &next);
+					   : answers_collect(&p, rrtype, &owner, answers, answers_n,
+						 &has_next, &next);
 		if (st == ST_OK && has_next)
 			owner = next;
 	}

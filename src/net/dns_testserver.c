@@ -18,7 +18,14 @@
 #include "base/num.h"
 #include "net/dns_packet.h"
 
-enum { MESSAGE_BYTES_MAX = 8192, CONNECTIONS_MAX = 16, TYPE_RRSIG = 46, TYPE_DNSKEY = 48, KEY_BYTES = 32, SIG_BYTES = 64 };
+enum {
+	MESSAGE_BYTES_MAX = 8192,
+	CONNECTIONS_MAX = 16,
+	TYPE_RRSIG = 46,
+	TYPE_DNSKEY = 48,
+	KEY_BYTES = 32,
+	SIG_BYTES = 64
+};
 
 static const struct row {
 	struct str name;
@@ -47,7 +54,7 @@ static const struct row {
 
 struct server {
 	int udp, tcp;
-	EVP_PKEY *key;		/* NULL: not signed */
+	EVP_PKEY *key; /* NULL: not signed */
 	unsigned stale_n;
 };
 
@@ -153,8 +160,8 @@ key_tag(struct str dnskey)
 
 /* The signature over the one record in `rr` (RFC 4034 3.1.8.1). */
 static void
-rrsig_put(const struct server *s, struct buf *b, struct str owner_wire, uint16_t type, uint32_t ttl, struct str rr,
-    bool is_broken)
+rrsig_put(const struct server *s, struct buf *b, struct str owner_wire, uint16_t type, uint32_t ttl,
+    struct str rr, bool is_broken)
 {
 	struct buf key, signed_data, rdata;
 	uint8_t sig[SIG_BYTES];
@@ -178,7 +185,7 @@ rrsig_put(const struct server *s, struct buf *b, struct str owner_wire, uint16_t
 	(void)buf_put(&signed_data, buf_str(&rdata));
 	(void)buf_put(&signed_data, rr);
 	CHECK(md != NULL && EVP_DigestSignInit(md, NULL, NULL, NULL, s->key) == 1 &&
-	    EVP_DigestSign(md, sig, &sig_n, (const uint8_t *)signed_data.p, signed_data.n) == 1);
+	      EVP_DigestSign(md, sig, &sig_n, (const uint8_t *)signed_data.p, signed_data.n) == 1);
 	sig[7] ^= is_broken ? 1 : 0;
 	(void)buf_put(&rdata, str_of(sig, sig_n));
 	rr_put(b, owner_wire, TYPE_RRSIG, ttl, buf_str(&rdata));
@@ -201,7 +208,8 @@ record_put(const struct server *s, struct buf *b, struct str owner, uint16_t typ
 	rr_put(&rr, buf_str(&wire), type, ttl, rdata);
 	(void)buf_put(b, buf_str(&rr));
 	if (s->key != NULL)
-		rrsig_put(s, b, buf_str(&wire), type, ttl, buf_str(&rr), str_eq(owner, STR("tampered.test")));
+		rrsig_put(s, b, buf_str(&wire), type, ttl, buf_str(&rr),
+		    str_eq(owner, STR("tampered.test")));
 	buf_fini(&wire);
 	buf_fini(&rr);
 	return s->key != NULL ? 2 : 1;
@@ -255,7 +263,7 @@ zone_put(const struct server *s, struct buf *b, struct str name, uint16_t type, 
 
 struct question {
 	struct str id, wire;
-	struct buf name;	/* text */
+	struct buf name; /* text */
 	uint16_t type;
 };
 
@@ -293,7 +301,8 @@ reply(struct server *s, const struct question *q, bool is_tcp, struct buf *out)
 	uint16_t n = 0, flags = 0x8580;
 	bool found = false;
 
-	if (str_eq(name, STR("silent.test")) || (str_eq(name, STR("stale.test")) && s->stale_n++ > 0))
+	if (str_eq(name, STR("silent.test")) ||
+	    (str_eq(name, STR("stale.test")) && s->stale_n++ > 0))
 		return false;
 	if (str_eq(name, STR("garbage.test"))) {
 		(void)buf_put(out, q->id);
@@ -377,7 +386,8 @@ tcp_serve(struct server *s, int fd)
 _Noreturn static void
 serve_all(struct server *s)
 {
-	struct pollfd p[2 + CONNECTIONS_MAX] = {{.fd = s->udp, .events = POLLIN}, {.fd = s->tcp, .events = POLLIN}};
+	struct pollfd p[2 + CONNECTIONS_MAX] = {
+	    {.fd = s->udp, .events = POLLIN}, {.fd = s->tcp, .events = POLLIN}};
 
 	for (size_t i = 2; i < COUNT_OF(p); i++)
 		p[i] = (struct pollfd){.fd = -1, .events = POLLIN};
@@ -405,11 +415,14 @@ sockets_bind(struct server *s)
 	socklen_t n = sizeof(a);
 
 	for (int tries = 0; tries < 20; tries++) {
-		a = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+		a = (struct sockaddr_in){
+		    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 		s->tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		s->udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-		CHECK(s->tcp >= 0 && s->udp >= 0 && bind(s->tcp, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-		    getsockname(s->tcp, (struct sockaddr *)&a, &n) == 0 && listen(s->tcp, CONNECTIONS_MAX) == 0);
+		CHECK(s->tcp >= 0 && s->udp >= 0 &&
+		      bind(s->tcp, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+		      getsockname(s->tcp, (struct sockaddr *)&a, &n) == 0 &&
+		      listen(s->tcp, CONNECTIONS_MAX) == 0);
 		if (bind(s->udp, (struct sockaddr *)&a, sizeof(a)) == 0)
 			return ntohs(a.sin_port);
 		close(s->tcp);

@@ -1,7 +1,7 @@
 /*
- * For tests: a DNS server on loopback, UDP and TCP on one port, in a process of its own so that what it serves goes through real
- * sockets also to a confined client. Its names are in dns_testserver.c. Some behave:
- *   silent.test     never answers             servfail.test   SERVFAIL
+ * For tests: a DNS server on loopback, UDP and TCP on one port, in a process of its own so that
+ * what it serves goes through real sockets also to a confined client. Its names are in
+ * dns_testserver.c. Some behave: silent.test     never answers             servfail.test   SERVFAIL
  *   garbage.test    bytes that are no message lying.test      an address of 3 bytes
  *   big.test        truncated over UDP        stale.test      answers once (TTL 1), then never
  *   tampered.test   (signed) with a signature that does not fit
@@ -16,8 +16,8 @@
 
 struct dns_testserver {
 	pid_t pid;
-	char forward[32];	/* "127.0.0.1@PORT" */
-	char trust_anchor[64];	/* path of a file with its key; empty when not signed */
+	char forward[32];      /* "127.0.0.1@PORT" */
+	char trust_anchor[64]; /* path of a file with its key; empty when not signed */
 };
 
 #define DNS_TESTSERVER_BIG_BYTES 4000

@@ -1,6 +1,6 @@
 /*
- * Fuzz: names and messages of strangers. What is read prints and parses back to itself, stays within its limits, and a message that
- * is refused leaves nothing behind.
+ * Fuzz: names and messages of strangers. What is read prints and parses back to itself, stays
+ * within its limits, and a message that is refused leaves nothing behind.
  */
 #include "base/check.h"
 #include "net/dns_packet.h"
@@ -61,7 +61,8 @@ message_read(uint16_t rrtype, const struct dns_name *q, struct str packet)
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
-	static const uint16_t types[] = {DNS_A, DNS_NS, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA};
+	static const uint16_t types[] = {
+	    DNS_A, DNS_NS, DNS_CNAME, DNS_PTR, DNS_MX, DNS_TXT, DNS_AAAA, DNS_TLSA};
 	struct str in = str_of(data, n);
 	struct dns_name q;
 

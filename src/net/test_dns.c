@@ -61,7 +61,7 @@ struct got {
 	uint16_t rcode;
 	enum dns_security security;
 	size_t n;
-	struct buf text;	/* the answers, sorted by nothing, with '|' between */
+	struct buf text; /* the answers, sorted by nothing, with '|' between */
 	struct loop *loop;
 };
 
@@ -116,18 +116,25 @@ forwards_everything(void)
 		uint16_t type;
 		struct str name;
 		uint16_t rcode;
-		struct str answers[2];	/* either order */
+		struct str answers[2]; /* either order */
 	} t[] = {
 	    {DNS_MX, STR_INIT("example.test"), 0,
-		{STR_INIT("10 mx1.example.test|20 mx2.example.test"), STR_INIT("20 mx2.example.test|10 mx1.example.test")}},
+		{STR_INIT("10 mx1.example.test|20 mx2.example.test"),
+		    STR_INIT("20 mx2.example.test|10 mx1.example.test")}},
 	    {DNS_MX, STR_INIT("EXAMPLE.test."), 0,
-		{STR_INIT("10 mx1.example.test|20 mx2.example.test"), STR_INIT("20 mx2.example.test|10 mx1.example.test")}},
+		{STR_INIT("10 mx1.example.test|20 mx2.example.test"),
+		    STR_INIT("20 mx2.example.test|10 mx1.example.test")}},
 	    {DNS_MX, STR_INIT("nullmx.test"), 0, {STR_INIT("0 ."), STR_INIT("0 .")}},
-	    {DNS_TXT, STR_INIT("example.test"), 0, {STR_INIT("v=spf1 mx -all"), STR_INIT("v=spf1 mx -all")}},
-	    {DNS_NS, STR_INIT("example.test"), 0, {STR_INIT("ns.example.test"), STR_INIT("ns.example.test")}},
-	    {DNS_A, STR_INIT("mx1.example.test"), 0, {STR_INIT("192.0.2.25"), STR_INIT("192.0.2.25")}},
-	    {DNS_AAAA, STR_INIT("mx1.example.test"), 0, {STR_INIT("2001:db8::25"), STR_INIT("2001:db8::25")}},
-	    {DNS_TLSA, STR_INIT("_25._tcp.mx1.example.test"), 0, {STR_INIT("\3\1\1abc"), STR_INIT("\3\1\1abc")}},
+	    {DNS_TXT, STR_INIT("example.test"), 0,
+		{STR_INIT("v=spf1 mx -all"), STR_INIT("v=spf1 mx -all")}},
+	    {DNS_NS, STR_INIT("example.test"), 0,
+		{STR_INIT("ns.example.test"), STR_INIT("ns.example.test")}},
+	    {DNS_A, STR_INIT("mx1.example.test"), 0,
+		{STR_INIT("192.0.2.25"), STR_INIT("192.0.2.25")}},
+	    {DNS_AAAA, STR_INIT("mx1.example.test"), 0,
+		{STR_INIT("2001:db8::25"), STR_INIT("2001:db8::25")}},
+	    {DNS_TLSA, STR_INIT("_25._tcp.mx1.example.test"), 0,
+		{STR_INIT("\3\1\1abc"), STR_INIT("\3\1\1abc")}},
 	    {DNS_A, STR_INIT("www.test"), 0, {STR_INIT("192.0.2.25"), STR_INIT("192.0.2.25")}},
 	    {DNS_CNAME, STR_INIT("www.test"), 0, {STR_INIT("alias.test"), STR_INIT("alias.test")}},
 	    /* No data; no name; failure of theirs. */
@@ -136,11 +143,16 @@ forwards_everything(void)
 	    {DNS_A, STR_INIT("servfail.test"), DNS_SERVFAIL, {STR_INIT(""), STR_INIT("")}},
 	    /* What a resolver by itself would keep local. */
 	    {DNS_A, STR_INIT("localhost"), 0, {STR_INIT("192.0.2.1"), STR_INIT("192.0.2.1")}},
-	    {DNS_PTR, STR_INIT("1.0.0.127.in-addr.arpa"), 0, {STR_INIT("four.forwarder.test"), STR_INIT("four.forwarder.test")}},
-	    {DNS_PTR, STR_INIT("1.2.0.10.in-addr.arpa"), 0, {STR_INIT("ten.forwarder.test"), STR_INIT("ten.forwarder.test")}},
-	    {DNS_PTR, STR_INIT("5.1.168.192.in-addr.arpa"), 0, {STR_INIT("lan.forwarder.test"), STR_INIT("lan.forwarder.test")}},
-	    {DNS_PTR, STR_INIT("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa"), 0,
-		{STR_INIT("six.forwarder.test"), STR_INIT("six.forwarder.test")}},
+	    {DNS_PTR, STR_INIT("1.0.0.127.in-addr.arpa"), 0,
+		{STR_INIT("four.forwarder.test"), STR_INIT("four.forwarder.test")}},
+	    {DNS_PTR, STR_INIT("1.2.0.10.in-addr.arpa"), 0,
+		{STR_INIT("ten.forwarder.test"), STR_INIT("ten.forwarder.test")}},
+	    {DNS_PTR, STR_INIT("5.1.168.192.in-addr.arpa"), 0,
+		{STR_INIT("lan.forwarder.test"), STR_INIT("lan.forwarder.test")}},
+	    {DNS_PTR,
+		STR_INIT(
+		    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.ip6.arpa"),
+		0, {STR_INIT("six.forwarder.test"), STR_INIT("six.forwarder.test")}},
 	};
 	struct bench b;
 	struct got g;
@@ -213,13 +225,19 @@ static void
 patience_lasts(void)
 {
 	struct bench b;
+	struct buf name;
 	struct got g;
 
-	bench_init(&b, (struct dns_options){.deadline_ms = 3000}, false);
-	for (int i = 0; i < 8; i++) {
-		ask(&b, DNS_A, i & 1 ? STR("nowhere.test") : STR("mx1.example.test"), &g);
+	bench_init(&b, (struct dns_options){.deadline_ms = 4000}, false);
+	buf_init(&name, 64);
+	/* Each goes to the server, so that libunbound learns how quick it is. */
+	for (unsigned i = 0; i < 20; i++) {
+		buf_reset(&name);
+		(void)buf_putf(&name, "n%u.test", i);
+		ask(&b, DNS_A, buf_str(&name), &g);
 		buf_fini(&g.text);
 	}
+	buf_fini(&name);
 	ask(&b, DNS_A, STR("silent.test"), &g);
 	EXPECT(g.is_timeout);
 	buf_fini(&g.text);
@@ -255,7 +273,9 @@ questions_are_checked(void)
 	    {DNS_A, STR_INIT(""), ST_SYNTAX},
 	    {DNS_A, STR_INIT("a b.test"), ST_SYNTAX},
 	    {DNS_A, STR_INIT("a\0b.test"), ST_SYNTAX},
-	    {DNS_A, STR_INIT("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test"), ST_LIMIT},
+	    {DNS_A,
+		STR_INIT("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa.test"),
+		ST_LIMIT},
 	    {0, STR_INIT("a.test"), ST_UNSUPPORTED},
 	    {255, STR_INIT("a.test"), ST_UNSUPPORTED},
 	    {46, STR_INIT("a.test"), ST_UNSUPPORTED},
@@ -265,7 +285,8 @@ questions_are_checked(void)
 
 	bench_init(&b, (struct dns_options){0}, false);
 	for (size_t i = 0; i < COUNT_OF(t); i++)
-		EXPECT(dns_ask(b.dns, t[i].type, t[i].name, on_done, NULL, &id) == t[i].st && id.v == 0);
+		EXPECT(dns_ask(b.dns, t[i].type, t[i].name, on_done, NULL, &id) == t[i].st &&
+		       id.v == 0);
 	EXPECT(dns_counts(b.dns).refused == COUNT_OF(t) && dns_counts(b.dns).asked == 0);
 	bench_fini(&b);
 }
@@ -292,6 +313,42 @@ outstanding_is_bounded(void)
 	EXPECT(!g.is_done);
 	bench_fini(&b);
 	EXPECT(!g.is_done);
+}
+
+static void
+on_counted(void *arg, struct dns_id id, const struct dns_result *r)
+{
+	size_t *n = arg;
+
+	(void)id;
+	*n += r->rcode == DNS_NXDOMAIN;
+}
+
+/* More than there are sockets: the rest waits inside libunbound. */
+static void
+many_at_once(void)
+{
+	struct bench b;
+	struct dns_id id;
+	struct buf name;
+	size_t n = 0;
+	uint64_t end;
+
+	bench_init(&b, (struct dns_options){0}, false);
+	buf_init(&name, 64);
+	for (unsigned i = 0; i < DNS_OUTSTANDING_MAX; i++) {
+		buf_reset(&name);
+		(void)buf_putf(&name, "n%u.test", i);
+		EXPECT(dns_ask(b.dns, DNS_A, buf_str(&name), on_counted, &n, &id) == ST_OK);
+	}
+	EXPECT(dns_ask(b.dns, DNS_A, STR("n.test"), on_counted, &n, &id) == ST_LIMIT);
+	end = clock_mono_ms(&b.clock) + DNS_DEADLINE_MS + 1000;
+	while (dns_counts(b.dns).outstanding > 0 && clock_mono_ms(&b.clock) < end)
+		(void)loop_turn(b.loop, 20);
+	EXPECT(n == DNS_OUTSTANDING_MAX);
+	EXPECT(dns_counts(b.dns).abandoned == 0);
+	buf_fini(&name);
+	bench_fini(&b);
 }
 
 static void
@@ -371,7 +428,9 @@ options_are_checked(void)
 	    {STR_INIT("::1@53"), STR_INIT("; DS nothing here\n"), ST_DENIED},
 	    {STR_INIT(""), STR_INIT("\n\n"), ST_DENIED},
 	    {STR_INIT(""), STR_INIT(". IN DS 20326 8 2 nonsense\n"), ST_IO},
-	    {STR_INIT(""), STR_INIT(".\tIN\tDS\t20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n"),
+	    {STR_INIT(""),
+		STR_INIT(".\tIN\tDS\t20326 8 2 "
+			 "E06D44B80B8F1D39A95C0B0D7C65D08458E880409BBC683457104237C7F8EC8D\n"),
 		ST_OK},
 	};
 	char path[] = "/tmp/posthorn-dns-XXXXXX";
@@ -385,23 +444,27 @@ options_are_checked(void)
 	buf_init(&why, 1024);
 	for (size_t i = 0; i < COUNT_OF(t); i++) {
 		enum status st;
-		CHECK(ftruncate(fd, 0) == 0 &&
-		    pwrite(fd, t[i].anchor_text.p, t[i].anchor_text.n, 0) == (ssize_t)t[i].anchor_text.n);
+		CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, t[i].anchor_text.p, t[i].anchor_text.n,
+						   0) == (ssize_t)t[i].anchor_text.n);
 		buf_reset(&why);
 		st = try_options(&b,
-		    (struct dns_options){
-			.forward = t[i].forward, .trust_anchor = t[i].anchor_text.n ? str_of_c(path) : STR_NULL},
+		    (struct dns_options){.forward = t[i].forward,
+			.trust_anchor = t[i].anchor_text.n ? str_of_c(path) : STR_NULL},
 		    &why);
 		if (st != t[i].st)
 			fprintf(stderr, "row %zu: %s\n", i, status_word(st));
 		EXPECT(st == t[i].st && (why.n > 0) == (st != ST_OK));
 	}
-	CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, " DS ", 4, 0) == 4 && ftruncate(fd, DNS_TRUST_ANCHOR_BYTES_MAX) == 0);
-	EXPECT(try_options(&b, (struct dns_options){.trust_anchor = str_of_c(path)}, &why) == ST_IO);
+	CHECK(ftruncate(fd, 0) == 0 && pwrite(fd, " DS ", 4, 0) == 4 &&
+	      ftruncate(fd, DNS_TRUST_ANCHOR_BYTES_MAX) == 0);
+	EXPECT(
+	    try_options(&b, (struct dns_options){.trust_anchor = str_of_c(path)}, &why) == ST_IO);
 	CHECK(ftruncate(fd, DNS_TRUST_ANCHOR_BYTES_MAX + 1) == 0);
-	EXPECT(try_options(&b, (struct dns_options){.trust_anchor = str_of_c(path)}, &why) == ST_LIMIT);
+	EXPECT(try_options(&b, (struct dns_options){.trust_anchor = str_of_c(path)}, &why) ==
+	       ST_LIMIT);
 	CHECK(unlink(path) == 0);
-	EXPECT(try_options(&b, (struct dns_options){.trust_anchor = str_of_c(path)}, &why) == ST_NOTFOUND);
+	EXPECT(try_options(&b, (struct dns_options){.trust_anchor = str_of_c(path)}, &why) ==
+	       ST_NOTFOUND);
 	close(fd);
 	buf_fini(&why);
 	loop_free(&b.loop);
@@ -435,15 +498,24 @@ confined_run(struct bench *b, const char *dir)
 	struct sandbox_options o = {.allow = SANDBOX_CONNECT, .root_dir = dir, .uid = 60999};
 	const char *root;
 	struct buf report;
+	struct bench other;
 	struct got g;
 
 	buf_init(&report, SANDBOX_REPORT_MAX);
 	b->loop = loop_new(&b->clock);
-	b->dns = resolver(b,
-	    (struct dns_options){.forward = str_of_c(b->server.forward), .trust_anchor = str_of_c(b->server.trust_anchor),
-		.deadline_ms = SHORT_DEADLINE_MS * 5});
+	b->dns = resolver(b, (struct dns_options){.forward = str_of_c(b->server.forward),
+				 .trust_anchor = str_of_c(b->server.trust_anchor),
+				 .deadline_ms = SHORT_DEADLINE_MS * 5});
+	/* Another that goes to IPv6, where nobody listens: sockets of the other family, refusals,
+	 * lines in the log. */
+	other = *b;
+	other.dns = resolver(&other,
+	    (struct dns_options){.forward = STR("::1@1"), .deadline_ms = SHORT_DEADLINE_MS * 5});
 	if (sandbox_confine(&o, &root, &report) != ST_OK || sandbox_lock(&o, &report) != ST_OK)
 		_exit(2);
+	ask(&other, DNS_A, STR("mx1.example.test"), &g);
+	EXPECT(g.rcode == DNS_SERVFAIL && g.n == 0);
+	dns_free(&other.dns);
 	ask(b, DNS_A, STR("mx1.example.test"), &g);
 	EXPECT(str_eq(buf_str(&g.text), STR("192.0.2.25")) && g.security == DNS_SECURE);
 	ask(b, DNS_TXT, STR("big.test"), &g);
@@ -476,7 +548,8 @@ works_confined(void)
 		confined_run(&b, dir);
 	EXPECT(waitpid(pid, &how, 0) == pid);
 	if (how != 0)
-		fprintf(stderr, "the confined process: %s %d\n", WIFSIGNALED(how) ? "signal" : "exit",
+		fprintf(stderr, "the confined process: %s %d\n",
+		    WIFSIGNALED(how) ? "signal" : "exit",
 		    WIFSIGNALED(how) ? WTERMSIG(how) : WEXITSTATUS(how));
 	EXPECT(WIFEXITED(how) && WEXITSTATUS(how) == 0);
 	dns_testserver_stop(&b.server);
@@ -498,6 +571,7 @@ main(void)
 	UNIT(stale_answers_serve);
 	UNIT(questions_are_checked);
 	UNIT(outstanding_is_bounded);
+	UNIT(many_at_once);
 	UNIT(cancelled_is_silent);
 	UNIT(signed_answers_are_secure);
 	UNIT(options_are_checked);

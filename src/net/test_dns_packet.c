@@ -88,7 +88,7 @@ names_have_limits(void)
 /* ---- messages ---- */
 
 #define HEADER "\0\0\x81\x80\0\1"
-#define QUESTION "\1q\4test\0\0\1\0\1"	/* q.test at 12, test at 14 */
+#define QUESTION "\1q\4test\0\0\1\0\1" /* q.test at 12, test at 14 */
 #define IN_TTL "\0\1\0\0\0\x3c"
 #define Q "\xc0\x0c"
 
@@ -102,62 +102,81 @@ messages_become_text(void)
 		uint16_t rcode;
 		struct str answers;
 	} t[] = {
-	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\1" IN_TTL "\0\4\300\0\2\1"), ST_OK, 0,
+	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\1" IN_TTL "\0\4\300\0\2\1"),
+		ST_OK, 0,
 		STR_INIT("\x09\0"
 			 "192.0.2.1")},
-	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\1" IN_TTL "\0\3\300\0\2"), ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\1" IN_TTL "\0\3\300\0\2"),
+		ST_SYNTAX, 0, STR_INIT("")},
 	    {DNS_AAAA,
 		STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x1c" IN_TTL
 				"\0\x10\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\1"),
 		ST_OK, 0,
 		STR_INIT("\x0b\0"
 			 "2001:db8::1")},
-	    {DNS_MX, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0f" IN_TTL "\0\7\0\x0a\2mx\xc0\x0e"), ST_OK, 0,
+	    {DNS_MX,
+		STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0f" IN_TTL "\0\7\0\x0a\2mx\xc0\x0e"),
+		ST_OK, 0,
 		STR_INIT("\x0a\0"
 			 "10 mx.test")},
 	    /* RFC 7505: the null MX */
-	    {DNS_MX, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0f" IN_TTL "\0\3\0\0\0"), ST_OK, 0,
+	    {DNS_MX, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0f" IN_TTL "\0\3\0\0\0"), ST_OK,
+		0,
 		STR_INIT("\3\0"
 			 "0 .")},
-	    {DNS_MX, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0f" IN_TTL "\0\4\0\0\0\0"), ST_SYNTAX, 0,
-		STR_INIT("")},
-	    {DNS_TXT, STR_INIT(HEADER "\0\2\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\6\2v=\2s\0" Q "\0\x10" IN_TTL "\0\1\0"),
+	    {DNS_MX, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0f" IN_TTL "\0\4\0\0\0\0"),
+		ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_TXT,
+		STR_INIT(HEADER "\0\2\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\6\2v=\2s\0" Q
+				"\0\x10" IN_TTL "\0\1\0"),
 		ST_OK, 0, STR_INIT("\4\0v=s\0\0\0")},
 	    {DNS_TXT,
-		STR_INIT(HEADER "\0\2\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\1\0" Q "\0\x10" IN_TTL "\0\6\2v=\3s\0"),
+		STR_INIT(HEADER "\0\2\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\1\0" Q "\0\x10" IN_TTL
+				"\0\6\2v=\3s\0"),
 		ST_SYNTAX, 0, STR_INIT("")},
-	    {DNS_TXT, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\6\2v=\2s\377"), ST_OK, 0,
-		STR_INIT("\4\0v=s\377")},
-	    {DNS_TXT, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\1\0"), ST_OK, 0, STR_INIT("\0\0")},
-	    {DNS_TXT, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\0"), ST_SYNTAX, 0, STR_INIT("")},
-	    {DNS_TLSA, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x34" IN_TTL "\0\4\3\1\1\xab"), ST_OK, 0,
-		STR_INIT("\4\0\3\1\1\xab")},
-	    {DNS_PTR, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0c" IN_TTL "\0\5\1.\xc0\x0e\0"), ST_SYNTAX, 0,
-		STR_INIT("")},
-	    {DNS_PTR, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0c" IN_TTL "\0\4\1.\xc0\x0e"), ST_OK, 0,
-		STR_INIT("\x09\0\\046.test")},
-	    /* A chain: q -> c (at 35+... its owner spelled out) -> address; others' records do not count. */
+	    {DNS_TXT, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\6\2v=\2s\377"),
+		ST_OK, 0, STR_INIT("\4\0v=s\377")},
+	    {DNS_TXT, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\1\0"), ST_OK, 0,
+		STR_INIT("\0\0")},
+	    {DNS_TXT, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x10" IN_TTL "\0\0"), ST_SYNTAX,
+		0, STR_INIT("")},
+	    {DNS_TLSA, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x34" IN_TTL "\0\4\3\1\1\xab"),
+		ST_OK, 0, STR_INIT("\4\0\3\1\1\xab")},
+	    {DNS_PTR,
+		STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0c" IN_TTL "\0\5\1.\xc0\x0e\0"),
+		ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_PTR, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\x0c" IN_TTL "\0\4\1.\xc0\x0e"),
+		ST_OK, 0, STR_INIT("\x09\0\\046.test")},
+	    /* A chain: q -> c (at 35+... its owner spelled out) -> address; others' records do not
+	       count. */
 	    {DNS_A,
-		STR_INIT(HEADER "\0\3\0\0\0\0" QUESTION "\1C\xc0\x0e\0\1" IN_TTL "\0\4\300\0\2\7" Q "\0\5" IN_TTL
-				"\0\4\1c\xc0\x0e"
+		STR_INIT(HEADER "\0\3\0\0\0\0" QUESTION "\1C\xc0\x0e\0\1" IN_TTL "\0\4\300\0\2\7" Q
+				"\0\5" IN_TTL "\0\4\1c\xc0\x0e"
 				"\1x\xc0\x0e\0\1" IN_TTL "\0\4\300\0\2\x8"),
 		ST_OK, 0,
 		STR_INIT("\x09\0"
 			 "192.0.2.7")},
-	    {DNS_CNAME, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\5" IN_TTL "\0\4\1c\xc0\x0e"), ST_OK, 0,
-		STR_INIT("\6\0c.test")},
+	    {DNS_CNAME, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\5" IN_TTL "\0\4\1c\xc0\x0e"),
+		ST_OK, 0, STR_INIT("\6\0c.test")},
 	    /* A chain into itself */
-	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\5" IN_TTL "\0\2\xc0\x0c"), ST_LIMIT, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\5" IN_TTL "\0\2\xc0\x0c"),
+		ST_LIMIT, 0, STR_INIT("")},
 	    /* Class CH is not ours. */
-	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\1\0\3\0\0\0\0\0\4\300\0\2\1"), ST_OK, 0, STR_INIT("")},
-	    {DNS_A, STR_INIT("\0\0\x81\x83\0\1\0\0\0\0\0\0" QUESTION), ST_OK, DNS_NXDOMAIN, STR_INIT("")},
+	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION Q "\0\1\0\3\0\0\0\0\0\4\300\0\2\1"),
+		ST_OK, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT("\0\0\x81\x83\0\1\0\0\0\0\0\0" QUESTION), ST_OK, DNS_NXDOMAIN,
+		STR_INIT("")},
 	    /* No answer but a question; truncated; pointer forwards; pointer to itself; cut off. */
 	    {DNS_A, STR_INIT("\0\0\1\0\0\1\0\0\0\0\0\0" QUESTION), ST_SYNTAX, 0, STR_INIT("")},
 	    {DNS_A, STR_INIT("\0\0\x83\x80\0\1\0\0\0\0\0\0" QUESTION), ST_SYNTAX, 0, STR_INIT("")},
-	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION "\xc0\xff\0\1" IN_TTL "\0\4\300\0\2\1"), ST_SYNTAX, 0, STR_INIT("")},
-	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION "\xc0\x18\0\1" IN_TTL "\0\4\300\0\2\1"), ST_SYNTAX, 0, STR_INIT("")},
-	    {DNS_A, STR_INIT(HEADER "\0\2\0\0\0\0" QUESTION Q "\0\1" IN_TTL "\0\4\300\0\2\1"), ST_SYNTAX, 0, STR_INIT("")},
-	    {DNS_A, STR_INIT("\0\0\x81\x80\0\2\0\0\0\0\0\0" QUESTION QUESTION), ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION "\xc0\xff\0\1" IN_TTL "\0\4\300\0\2\1"),
+		ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT(HEADER "\0\1\0\0\0\0" QUESTION "\xc0\x18\0\1" IN_TTL "\0\4\300\0\2\1"),
+		ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT(HEADER "\0\2\0\0\0\0" QUESTION Q "\0\1" IN_TTL "\0\4\300\0\2\1"),
+		ST_SYNTAX, 0, STR_INIT("")},
+	    {DNS_A, STR_INIT("\0\0\x81\x80\0\2\0\0\0\0\0\0" QUESTION QUESTION), ST_SYNTAX, 0,
+		STR_INIT("")},
 	    {DNS_A, STR_INIT("\0\0\x81"), ST_SYNTAX, 0, STR_INIT("")},
 	    {DNS_A, STR_INIT(""), ST_SYNTAX, 0, STR_INIT("")},
 	};
@@ -216,7 +235,8 @@ read_n(size_t addresses, size_t links, size_t *n_out)
 		record_put(&packet, str_of((char[]){1, (char)('a' + i), 0}, 3), DNS_CNAME,
 		    str_of((char[]){1, (char)('b' + i), 0}, 3));
 	for (size_t i = 0; i < addresses; i++)
-		record_put(&packet, str_of((char[]){1, (char)('a' + links), 0}, 3), DNS_A, STR("\177\0\0\1"));
+		record_put(&packet, str_of((char[]){1, (char)('a' + links), 0}, 3), DNS_A,
+		    STR("\177\0\0\1"));
 	st = dns_packet_read(buf_str(&packet), DNS_A, &q, &rcode, &answers, n_out);
 	EXPECT(st == ST_OK || answers.n == 0);
 	buf_fini(&packet);

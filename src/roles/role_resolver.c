@@ -1,8 +1,9 @@
 /*
- * resolver: DNS for the others. Recursion, validation and cache by libunbound, or everything to a forwarder; opens sockets to
- * strangers, and nothing else.
+ * resolver: DNS for the others. Recursion, validation and cache by libunbound, or everything to a
+ * forwarder; opens sockets to strangers, and nothing else.
  *
- * A peer that asks too much is told so at once (DNS_REFUSED), one that does not take its answers is not read any more.
+ * A peer that asks too much is told so at once (DNS_REFUSED), one that does not take its answers is
+ * not read any more.
  */
 #include <stdlib.h>
 
@@ -28,8 +29,8 @@ struct resolver_peer {
 struct ask {
 	struct resolver *resolver;
 	struct resolver_peer *peer;
-	uint64_t generation;	/* of the link it came by */
-	uint64_t ask;		/* the peer's number */
+	uint64_t generation; /* of the link it came by */
+	uint64_t ask;	     /* the peer's number */
 	struct dns_id id;
 	struct ask *prev, *next;
 };
@@ -41,7 +42,7 @@ struct resolver {
 	struct resolver_peer peers[ROLE_PEERS_MAX];
 	size_t peers_n;
 	uint64_t refused_n;
-	struct buf forward, trust_anchor;	/* those in force */
+	struct buf forward, trust_anchor; /* those in force */
 };
 
 static void *
@@ -100,18 +101,21 @@ resolver_prepare(void *self, struct buf *why)
 	return dns_new(role_loop(r->role), &o, &r->dns, why);
 }
 
-/* The trust anchor cannot be read any more, and a new cache would be cold: what is in force stays. */
+/* The trust anchor cannot be read any more, and a new cache would be cold: what is in force stays.
+ */
 static void
 resolver_reload(void *self)
 {
 	const struct resolver *r = self;
 	const struct rec_settings *s = role_settings(r->role);
 
-	if (!str_eq(s->forward, buf_str(&r->forward)) || !str_eq(s->trust_anchor, buf_str(&r->trust_anchor)))
+	if (!str_eq(s->forward, buf_str(&r->forward)) ||
+	    !str_eq(s->trust_anchor, buf_str(&r->trust_anchor)))
 		log_event(LOG_WARN, "resolver.restart_needed",
 		    LOG_CSTR("why", "resolver settings change only with a restart"),
 		    LOG_STR("forward", buf_str(&r->forward)), LOG_STR("forward_new", s->forward),
-		    LOG_STR("trust_anchor", buf_str(&r->trust_anchor)), LOG_STR("trust_anchor_new", s->trust_anchor));
+		    LOG_STR("trust_anchor", buf_str(&r->trust_anchor)),
+		    LOG_STR("trust_anchor_new", s->trust_anchor));
 }
 
 static struct resolver_peer *
@@ -140,8 +144,11 @@ on_done(void *arg, struct dns_id id, const struct dns_result *res)
 	struct ask *a = arg;
 	struct resolver *r = a->resolver;
 	struct resolver_peer *p = a->peer;
-	struct rec_dns_answer answer = {.ask = a->ask, .rcode = res->rcode, .security = (uint8_t)res->security,
-	    .is_timeout = res->is_timeout, .answers = res->answers};
+	struct rec_dns_answer answer = {.ask = a->ask,
+	    .rcode = res->rcode,
+	    .security = (uint8_t)res->security,
+	    .is_timeout = res->is_timeout,
+	    .answers = res->answers};
 	bool is_same = role_link_generation(r->role, p->kind, p->index) == a->generation;
 	struct link *l = role_link(r->role, p->kind, p->index);
 
@@ -173,7 +180,10 @@ ask_start(struct resolver *r, struct link *l, const struct rec_dns *q)
 		return ST_LIMIT;
 	a = calloc(1, sizeof(*a));
 	CHECK(a != NULL);
-	*a = (struct ask){.resolver = r, .peer = p, .ask = q->ask, .next = r->asks,
+	*a = (struct ask){.resolver = r,
+	    .peer = p,
+	    .ask = q->ask,
+	    .next = r->asks,
 	    .generation = role_link_generation(r->role, p->kind, p->index)};
 	if (r->asks != NULL)
 		r->asks->prev = a;
@@ -230,10 +240,12 @@ resolver_status(void *self, struct buf *json)
 	(void)buf_put(json, STR("\"forward\":"));
 	(void)json_put_str(json, buf_str(&r->forward));
 	(void)buf_putf(json,
-	    ",\"asked\":%llu,\"answered\":%llu,\"timeouts\":%llu,\"secure\":%llu,\"bogus\":%llu,\"refused\":%llu,"
+	    ",\"asked\":%llu,\"answered\":%llu,\"timeouts\":%llu,\"secure\":%llu,\"bogus\":%llu,"
+	    "\"refused\":%llu,"
 	    "\"unreadable\":%llu,\"outstanding\":%u,\"abandoned\":%u",
-	    (unsigned long long)n.asked, (unsigned long long)n.answered, (unsigned long long)n.timeouts,
-	    (unsigned long long)n.secure, (unsigned long long)n.bogus, (unsigned long long)r->refused_n,
+	    (unsigned long long)n.asked, (unsigned long long)n.answered,
+	    (unsigned long long)n.timeouts, (unsigned long long)n.secure,
+	    (unsigned long long)n.bogus, (unsigned long long)r->refused_n,
 	    (unsigned long long)n.unreadable, n.outstanding, n.abandoned);
 }
 
