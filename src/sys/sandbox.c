@@ -6,6 +6,7 @@
 #include <linux/landlock.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -152,6 +153,8 @@ sandbox_confine(const struct sandbox_options *o, const char **root_out, struct b
 	capabilities_drop();
 	limits_set(o);
 	/* Also hides /proc/PID/mem and ptrace from other processes of the same uid. */
+	/* Changing uid forgot that we end with our parent. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
 		return ST_DENIED;
 	abi = landlock_abi();
