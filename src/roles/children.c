@@ -134,7 +134,7 @@ settings_limits(struct rec_settings *s, const struct config_limits *l)
 	s->pop3_timeout_ms = l->pop3_idle_timeout_ms;
 }
 
-static void
+void
 settings_store(struct rec_settings *s, const struct config_store *o)
 {
 	s->ring_segment_bytes = o->ring_segment_bytes;

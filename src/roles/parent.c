@@ -28,8 +28,7 @@ say_failed(const char *what, const char *detail)
 
 /* ---- folders ---- */
 
-/* As root the store's files belong to the store's uid, whoever made them (a restore by root, an older setting). */
-static void
+void
 data_chown(const char *dir, uid_t uid)
 {
 	char path[4096];

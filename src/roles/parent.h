@@ -5,7 +5,10 @@
 #ifndef POSTHORN_ROLES_PARENT_H
 #define POSTHORN_ROLES_PARENT_H
 
-#include "base/buf.h"
+#include <sys/types.h>
+
+#include "config/config.h"
+#include "ipc/records.h"
 
 struct parent_options {
 	const char *config_path;
@@ -15,5 +18,13 @@ struct parent_options {
 
 /* Runs until told to stop. Returns the exit code; what went wrong at the start is on stderr. */
 int parent_main(const struct parent_options *o);
+
+/* ---- what the command on a stopped server does the same way ---- */
+
+/* The uid a role takes when started as root: its configured user's, else a number of its own. */
+uint32_t role_uid(const struct config_roles *r, enum role_kind k);
+void settings_store(struct rec_settings *s, const struct config_store *o);
+/* As root the store's files belong to the store's uid, whoever made them (a restore by root, an older setting). */
+void data_chown(const char *dir, uid_t uid);
 
 #endif

@@ -74,8 +74,6 @@ struct parent {
 };
 
 /* children.c */
-/* The uid a role takes when started as root: its configured user's, else a number of its own. */
-uint32_t role_uid(const struct config_roles *r, enum role_kind k);
 void children_plan(struct parent *p);
 void child_spawn(struct child *c);
 void child_reap(struct parent *p, pid_t pid, int wait_status);

@@ -204,7 +204,7 @@ store_start(void *self)
 		s->watch = loop_fd_add(role_loop(s->role), store_fd(s->store), LOOP_READ, store_ready, s);
 	loop_before_wait_add(role_loop(s->role), store_before_wait, s);
 	(void)loop_timer_add(role_loop(s->role), 1000, store_tick, s);
-	s->admin = admin_new(s->store, role_loop(s->role));
+	s->admin = admin_new(s->store, s->disk, role_loop(s->role));
 	/* Wishes that an earlier run left. */
 	s->is_digest_missed = true;
 }
