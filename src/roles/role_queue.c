@@ -53,6 +53,16 @@ queue_new(struct role *r)
 	return q;
 }
 
+static enum status
+queue_prepare(void *self, struct buf *why)
+{
+	(void)self;
+	(void)why;
+	/* jansson seeds its hash tables from /dev/urandom when first used, which must be now. */
+	json_object_seed(0);
+	return ST_OK;
+}
+
 static void
 control_free(struct control *k)
 {
@@ -256,6 +266,7 @@ const struct role_ops role_queue_ops = {
     .sandbox_allow = SANDBOX_ACCEPT,
     .new = queue_new,
     .free = queue_free,
+    .prepare = queue_prepare,
     .record = queue_record,
     .parent_record = queue_parent_record,
     .listener = queue_listener,

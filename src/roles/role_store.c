@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/num.h"
@@ -123,6 +125,16 @@ init_txn(struct txn *t, void *arg)
 	enum status st = directory_init(t);
 
 	return st == ST_OK ? directory_secret(t, s->secret) : st;
+}
+
+static enum status
+store_prepare(void *self, struct buf *why)
+{
+	(void)self;
+	(void)why;
+	/* jansson seeds its hash tables from /dev/urandom when first used, which must be now. */
+	json_object_seed(0);
+	return ST_OK;
 }
 
 static enum status
@@ -552,6 +564,7 @@ const struct role_ops role_store_ops = {
     .sandbox_allow = SANDBOX_FILES,
     .new = store_new,
     .free = store_free,
+    .prepare = store_prepare,
     .open = store_open_files,
     .start = store_start,
     .record = store_record,
