@@ -19,6 +19,7 @@ struct link {
 	enum role_kind self, peer;
 	uint16_t peer_index;
 	bool is_with_fds, is_closed, is_paused, is_dirty, is_waiting_write, was_high;
+	bool is_held;		/* the record being handled is shown again */
 	bool is_handling;	/* inside handler.record: link_free must wait */
 	bool is_freed;
 	size_t lazy_bytes;	/* 0: not lazy */
@@ -282,12 +283,14 @@ link_dispatch(struct link *l)
 		}
 		if (l->in.n - off - RECORD_HEADER_BYTES < n)
 			break;
-		off += RECORD_HEADER_BYTES + n;
 		struct cur c = cur_of(str_of(h + RECORD_HEADER_BYTES, n));
 		if (!l->h->record(l->arg, l, t, &c) && !l->is_closed) {
 			log_event(LOG_WARN, "link.malformed", LOG_CSTR("record", record_type_name(t)));
 			link_end(l, "malformed record");
 		}
+		if (l->is_held)
+			break;
+		off += RECORD_HEADER_BYTES + n;
 	}
 	return off;
 }
@@ -299,6 +302,7 @@ link_take_records(struct link *l)
 	size_t off;
 
 	l->is_handling = true;
+	l->is_held = false;
 	off = link_dispatch(l);
 	l->is_handling = false;
 	if (l->is_freed) {
@@ -366,6 +370,14 @@ link_pause(struct link *l)
 		return;
 	l->is_paused = true;
 	loop_fd_want(l->loop, l->watch, l->is_waiting_write ? LOOP_WRITE : 0);
+}
+
+void
+link_hold(struct link *l)
+{
+	CHECK(l->is_handling);
+	l->is_held = true;
+	link_pause(l);
 }
 
 void

@@ -48,6 +48,8 @@ int link_take_fd(struct link *l);
  */
 void link_set_lazy(struct link *l, size_t bytes, uint64_t ms);
 void link_pause(struct link *l);
+/* From inside handler.record: not now. Pauses, and shows the same record again after link_resume; the handler has done nothing yet. */
+void link_hold(struct link *l);
 void link_resume(struct link *l);
 /* Tries to send what is waiting now (before a process ends). */
 void link_flush(struct link *l);

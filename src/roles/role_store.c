@@ -170,6 +170,13 @@ store_pace(struct store_role *s)
 	}
 }
 
+void
+store_role_hold(struct store_role *s, struct link *l)
+{
+	link_hold(l);
+	s->is_paused = true;
+}
+
 static void
 store_work(struct store_role *s)
 {

@@ -195,7 +195,7 @@ struct attempt {
 	size_t targets_n;
 	struct arena arena;	/* heads and arrays */
 	struct blob_id blob;
-	bool is_all;
+	bool is_all, is_held;
 };
 
 /* What outlives the transaction function until the disk has it. */
@@ -361,6 +361,12 @@ attempt_run(struct attempt *a, struct link *l)
 		st = ST_IO;
 	if (st == ST_OK)
 		st = store_transact(s->store, deliver_txn, a, acknowledge, k);
+	if (st == ST_LIMIT && store_is_busy(s->store) && !store_is_full(s->store)) {
+		/* The disk does not keep up: this record and all behind it wait in their line. */
+		free(k);
+		a->is_held = true;
+		return true;
+	}
 	answers_of(a, st, &k->answers);
 	if (st == ST_OK) {
 		s->delivered_n++;
@@ -393,6 +399,11 @@ store_deliver(struct store_role *s, struct link *l, struct cur *c)
 	if (r.is_staged)
 		a.stage = map_del(&s->stages, stage_key(key, l, r.session));
 	ok = attempt_run(&a, l);
+	if (a.is_held) {
+		store_role_hold(s, l);
+		if (a.stage != NULL && map_put(&s->stages, stage_key(key, l, r.session), a.stage, NULL) == ST_OK)
+			a.stage = NULL;
+	}
 	stage_free(a.stage);
 	arena_fini(&a.arena);
 	return ok;

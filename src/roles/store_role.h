@@ -58,13 +58,15 @@ struct store_role {
 	struct loop_id answered_timer;
 	/* commands under way */
 	struct admin *admin;
-	bool is_paused;
+	bool is_paused;		/* smtpin's lines are */
 	uint8_t secret[32];	/* of auth, kept in the store */
 	uint64_t delivered_n, refused_n, digests_n;
 };
 
 struct link *store_role_reply(struct store_role *s, const struct reply_to *to);
 struct reply_to store_role_reply_to(const struct store_role *s, const struct link *l, uint64_t session);
+/* This record and what follows on l waits until the store has room again. */
+void store_role_hold(struct store_role *s, struct link *l);
 uint64_t store_role_wall_ms(const struct store_role *s);
 
 /* store_deliver.c */
