@@ -52,6 +52,7 @@ child_add(struct parent *p, enum role_kind kind, unsigned n)
 		CHECK(p->children_n < CHILDREN_MAX);
 		p->children[p->children_n++] =
 		    (struct child){.parent = p, .kind = kind, .index = (uint16_t)i, .backoff_ms = RESTART_FIRST_MS};
+		buf_init(&p->children[p->children_n - 1].detail, STATUS_DETAIL_BYTES_MAX);
 	}
 }
 

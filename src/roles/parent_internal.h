@@ -16,6 +16,7 @@ enum {
 	RESTART_FORGOTTEN_MS = 60 * 1000,	/* up for so long: the next restart is quick again */
 	STOP_PATIENCE_MS = 10 * 1000,
 	STATUS_PATIENCE_MS = 1000,
+	STATUS_DETAIL_BYTES_MAX = 16 * 1024,
 };
 
 enum child_state { CHILD_DOWN, CHILD_STARTING, CHILD_UP, CHILD_STOPPING };
@@ -35,6 +36,7 @@ struct child {
 	uint32_t restarts;
 	char sandbox[512];
 	char last_end[128];	/* why it ended last, for status */
+	struct buf detail;	/* its answer of the status round, members of an object */
 };
 
 /* A bound socket and the process that serves it. */
@@ -48,7 +50,6 @@ struct bound {
 struct status_round {
 	uint32_t seq, command_seq;
 	unsigned waiting;
-	struct buf rows;
 	struct loop_id timer;
 	bool is_active;
 };

@@ -48,21 +48,19 @@ state_word(enum child_state s)
 }
 
 static void
-row_put(struct parent *p, const struct child *c, struct str detail_json)
+row_put(const struct parent *p, const struct child *c, struct buf *out)
 {
-	struct buf *out = &p->status.rows;
 	uint64_t now = clock_mono_ms(&p->clock);
 
-	(void)buf_put(out, out->n > 0 ? STR(",") : STR_NULL);
 	(void)buf_putf(out, "{\"role\":\"%s.%u\",\"pid\":%d,\"state\":\"%s\",\"up_seconds\":%llu,\"restarts\":%u,\"sandbox\":",
 	    role_kind_name(c->kind), c->index, (int)c->pid, state_word(c->state),
 	    (unsigned long long)(c->up_since_ms ? (now - c->up_since_ms) / 1000 : 0), c->restarts);
 	(void)json_put_str(out, str_of_c(c->sandbox));
 	(void)buf_put(out, STR(",\"last_end\":"));
 	(void)json_put_str(out, str_of_c(c->last_end));
-	if (detail_json.n > 0) {
+	if (c->detail.n > 0) {
 		(void)buf_put(out, STR(",\"detail\":{"));
-		(void)buf_put(out, detail_json);
+		(void)buf_put(out, buf_str(&c->detail));
 		(void)buf_put_c(out, '}');
 	}
 	(void)buf_put_c(out, '}');
@@ -80,11 +78,14 @@ status_finish(struct parent *p)
 	(void)json_put_str(&json, p->config->hostname);
 	(void)buf_putf(&json, ",\"up_seconds\":%llu,\"single\":%s,\"columns\":[\"role\",\"pid\",\"state\",\"up_seconds\",\"restarts\",\"sandbox\"],\"rows\":[",
 	    (unsigned long long)((clock_mono_ms(&p->clock) - p->started_ms) / 1000), p->options.is_single ? "true" : "false");
-	(void)buf_put(&json, buf_str(&s->rows));
+	for (size_t i = 0; i < p->children_n; i++) {
+		(void)buf_put(&json, i > 0 ? STR(",") : STR_NULL);
+		row_put(p, &p->children[i], &json);
+		buf_fini(&p->children[i].detail);
+	}
 	(void)buf_put(&json, STR("]}"));
 	answer(p, s->command_seq, 0, &json);
 	buf_fini(&json);
-	buf_fini(&s->rows);
 	s->is_active = false;
 }
 
@@ -105,7 +106,8 @@ parent_status_add(struct parent *p, struct child *c, const struct rec_status *r)
 
 	if (!s->is_active || r->seq != s->seq || s->waiting == 0)
 		return;
-	row_put(p, c, r->json);
+	buf_reset(&c->detail);
+	(void)buf_put(&c->detail, r->json);
 	if (--s->waiting == 0)
 		status_finish(p);
 }
@@ -121,13 +123,10 @@ status_begin(struct parent *p, uint32_t command_seq)
 	s->command_seq = command_seq;
 	s->waiting = 0;
 	s->is_active = true;
-	buf_init(&s->rows, 1 << 20);
 	for (size_t i = 0; i < p->children_n; i++) {
 		struct child *c = &p->children[i];
-		if (c->state != CHILD_UP || c->ctl == NULL) {
-			row_put(p, c, STR_NULL);
+		if (c->state != CHILD_UP || c->ctl == NULL)
 			continue;
-		}
 		(void)rec_status_ask_put(link_out(c->ctl), &(struct rec_status_ask){.seq = s->seq});
 		s->waiting++;
 	}
