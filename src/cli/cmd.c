@@ -125,7 +125,7 @@ cmd_confirm(const struct cmd *c, const char *question)
 	if (c->args->has[OPT_YES])
 		return true;
 	if (!isatty(STDIN_FILENO)) {
-		(void)cmd_fail(c, EXIT_CODE_USAGE, "this asks before it goes on, and there is no terminal to ask on", "Add --yes.");
+		(void)cmd_fail(c, EXIT_CODE_FAILED, "this asks before it goes on, and there is no terminal to ask on", "Add --yes.");
 		return false;
 	}
 	fprintf(stderr, "%s [y/N] ", question);

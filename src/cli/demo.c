@@ -347,10 +347,10 @@ hints_print(const struct demo *d)
 	    d->ports[CONFIG_LMTP], d->ports[CONFIG_POP3], d->ports[CONFIG_POP3S]);
 	printf("Try in another terminal:\n\n");
 	printf("    swaks --server 127.0.0.1:%u --from you@elsewhere.example --to %s\n", d->ports[CONFIG_SMTP], addresses[BOB]);
-	printf("    printf 'Subject: by curl\\r\\n\\r\\nHello\\r\\n' | curl --url smtp://127.0.0.1:%u/elsewhere.example \\\n"
+	printf("    printf 'Subject: by curl\\r\\n\\r\\nHello\\r\\n' | curl -sS --url smtp://127.0.0.1:%u/elsewhere.example \\\n"
 	       "        --mail-from you@elsewhere.example --mail-rcpt %s --upload-file -\n",
 	    d->ports[CONFIG_SMTP], addresses[BOB]);
-	printf("    curl --cacert %s/keys/ecdsa.pem --resolve " DEMO_HOST ":%u:127.0.0.1 \\\n"
+	printf("    curl -sS --cacert %s/keys/ecdsa.pem --resolve " DEMO_HOST ":%u:127.0.0.1 \\\n"
 	       "        --user %s:%.*s pop3s://" DEMO_HOST ":%u/1\n",
 	    d->full_dir, d->ports[CONFIG_POP3S], addresses[ALICE], STR_ARG(alice), d->ports[CONFIG_POP3S]);
 	printf("    %s status --dir %s\n    %s account list --dir %s\n", me, d->c->dir, me, d->c->dir);

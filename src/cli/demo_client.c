@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@ demo_client_open(struct demo_client *k, uint16_t port)
 {
 	struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	struct timeval timeout = {.tv_sec = DEMO_TIMEOUT_S};
+	int one = 1;
 
 	*k = (struct demo_client){.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
 	buf_init(&k->line, 8192);
@@ -29,6 +31,8 @@ demo_client_open(struct demo_client *k, uint16_t port)
 		return failed("cannot make a socket", strerror(errno));
 	(void)setsockopt(k->fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof(timeout));
 	(void)setsockopt(k->fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
+	/* Else the final dot would wait for the message's ACK, 40 ms, and the demo would show that as our time. */
+	(void)setsockopt(k->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	if (connect(k->fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0)
 		return failed("cannot connect to the server", strerror(errno));
 	return true;
