@@ -476,7 +476,8 @@ pop3_accept(struct pop3_env *e, struct listener *from, int fd, const struct sock
 	struct session *s = session_new(e, fd);
 	bool starttls;
 
-	(void)peer;
+	/* A socket that was reset no longer knows, and the listener counts by it. */
+	conn_set_peer(s->conn, peer);
 	s->from = from;
 	s->is_exempt = is_exempt;
 	s->tls = tls != 0 ? e->tls : NULL;

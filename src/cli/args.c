@@ -65,19 +65,25 @@ const struct command args_commands[] = {
 	{{"ALIAS", "an alias of `alias list`", false}, {"ADDRESS", "only this target", true}}, {0}},
 
     {CMD_STORE_CHECK, "store check",
-	"Read everything that is stored and compare it with its checksums.", NULL, COMMAND_EITHER,
+	"Read everything that is stored and compare it with its checksums.", NULL, COMMAND_STOPPED,
 	{{0}}, {0}},
     {CMD_STORE_STATS, "store stats", "How much is stored, and where.", NULL, COMMAND_EITHER, {{0}},
 	{0}},
     {CMD_STORE_BACKUP, "store backup",
-	"Write a consistent copy of the store into a folder; the server may run.", NULL,
-	COMMAND_EITHER, {{"FOLDER", "a folder that does not exist yet or is empty", false}}, {0}},
+	"Write a consistent copy of the store; the server may run.",
+	"A running server can write into its data folder only: give a NAME, and the backup stands in "
+	"backups/NAME there (the answer says where). On a stopped server an absolute path works "
+	"too.",
+	COMMAND_EITHER,
+	{{"NAME|FOLDER", "a new name, or the absolute path of a new or empty folder", false}},
+	{0}},
     {CMD_STORE_RESTORE, "store restore", "Put a backup in the place of the store.",
-	"The server must be stopped; the store that is there is kept beside it.", COMMAND_STOPPED,
-	{{"FOLDER", "a folder made by `store backup`", false}}, {OPT_YES}},
+	"The store that is there is kept beside it, and so are its backups.", COMMAND_STOPPED,
+	{{"NAME|FOLDER", "what `store backup` was given", false}}, {OPT_YES}},
 
     {CMD_DEMO, "demo", "Start a server for trying out on this host and send a message through it.",
-	"This is what `make run` does: loopback only, ports plus 10000, Ctrl-C stops it.",
+	"This is what `make run` does: loopback only, ports plus 10000, Ctrl-C stops it. Without "
+	"--dir it lives in ./run.",
 	COMMAND_LOCAL, {{0}}, {OPT_PORT_OFFSET}},
     {CMD_VERSION, "version", "The version of this program.", NULL, COMMAND_LOCAL, {{0}}, {0}},
 };
@@ -90,7 +96,7 @@ const struct option args_options[OPT_COUNT] = {
     [OPT_JSON] = {OPT_JSON, "--json", NULL, OPTION_FLAG, "Answer as one line of JSON."},
     [OPT_HELP] = {OPT_HELP, "--help", NULL, OPTION_FLAG, "Explain the command and do nothing."},
     [OPT_HOSTNAME] = {OPT_HOSTNAME, "--hostname", "NAME", OPTION_HOSTNAME,
-	"What the server calls itself; else mail. and the domain of ADDRESS."},
+	"What the server calls itself; else this host's full name, else mail. and the domain."},
     [OPT_LISTEN] = {OPT_LISTEN, "--listen", "IP", OPTION_IP,
 	"Listen on this address only; else on all."},
     [OPT_PORT_OFFSET] = {OPT_PORT_OFFSET, "--port-offset", "N", OPTION_PORT_OFFSET,

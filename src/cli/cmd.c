@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cli/demo.h"
 #include "cli/quickstart_files.h"
 #include "cli/render.h"
 
@@ -16,6 +17,9 @@ cmd_init(struct cmd *c, const struct args *a)
 	struct str dir = args_dir(a, getenv(ARGS_DIR_ENV));
 	char full[PATH_MAX];
 
+	/* The demo never touches a server in earnest by default. */
+	if (a->command->id == CMD_DEMO && !a->has[OPT_DIR])
+		dir = STR(DEMO_DIR);
 	*c = (struct cmd){.args = a, .is_json = a->has[OPT_JSON]};
 	if (dir.n >= sizeof(c->dir) || memchr(dir.p, '\0', dir.n) != NULL) {
 		(void)cmd_fail(c, EXIT_CODE_USAGE, "the path of --dir is too long", NULL);
@@ -121,7 +125,7 @@ cmd_confirm(const struct cmd *c, const char *question)
 	if (c->args->has[OPT_YES])
 		return true;
 	if (!isatty(STDIN_FILENO)) {
-		(void)cmd_fail(c, EXIT_CODE_USAGE, "this asks before it goes on, and there is no terminal to ask on", "Add --yes.");
+		(void)cmd_fail(c, EXIT_CODE_FAILED, "this asks before it goes on, and there is no terminal to ask on", "Add --yes.");
 		return false;
 	}
 	fprintf(stderr, "%s [y/N] ", question);

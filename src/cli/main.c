@@ -69,7 +69,7 @@ command_run(struct cmd *c)
 	case CMD_STORE_RESTORE:
 		return cmd_store(c);
 	case CMD_DEMO:
-		break;
+		return cmd_demo(c);
 	case CMD_VERSION:
 		return cmd_version(c);
 	}

@@ -407,6 +407,8 @@ admin_store_options(const struct rec_settings *s, struct disk *disk, const struc
 {
 	embedded_options_init(out, disk, clock);
 	out->ring_segment_bytes = s->ring_segment_bytes;
+	/* A segment holds at least two groups. */
+	out->group_bytes_max = size_min(out->group_bytes_max, (size_t)(s->ring_segment_bytes / 2));
 	out->ring_segments_max = s->ring_segments_max;
 	if (out->ring_segments_first > s->ring_segments_max)
 		out->ring_segments_first = s->ring_segments_max;

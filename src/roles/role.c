@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <jansson.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/map.h"
@@ -426,6 +428,8 @@ role_main(enum role_kind k)
 	signal(SIGINT, SIG_IGN);	/* Ctrl-C goes to the whole group: the parent decides */
 	signal(SIGHUP, SIG_IGN);
 	map_seed(rnd_u64(), rnd_u64());
+	/* jansson would open /dev/urandom for its own at the first object, which is too late here. */
+	json_object_seed((size_t)rnd_u64() | 1);
 	clock_init_system(&clock);
 	log_setup(role_kind_name(k), STDERR_FILENO, LOG_INFO, LOG_TEXT, &clock);
 	if (fcntl(ROLE_CTL_FD, F_SETFL, O_NONBLOCK) != 0 || fcntl(ROLE_CTL_FD, F_SETFD, FD_CLOEXEC) != 0) {

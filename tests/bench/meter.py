@@ -102,7 +102,9 @@ class Group:
         return False
 
     def stop(self):
-        """End what is left, by pid, and remove the group."""
+        """End what is left, by pid, and remove the group. May be called again."""
+        if self.root and not self.root.exists():
+            return
         for sig in (signal.SIGTERM, signal.SIGKILL):
             for _ in range(50):
                 pids = self.pids()

@@ -417,6 +417,8 @@ receive_accept(struct receive *r, struct listener *from, int fd, const struct so
 	CHECK(s->id != 0);
 	smtp_server_init(&s->smtp, session_conf(s), false);
 	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
+	/* A socket that was reset no longer knows, and the listener counts by it. */
+	conn_set_peer(s->conn, peer);
 	r->counters.sessions++;
 	metric_add(&m_sessions, 1);
 	if (log_is_on(LOG_DEBUG)) {
