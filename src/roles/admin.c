@@ -406,9 +406,9 @@ void
 admin_store_options(const struct rec_settings *s, struct disk *disk, const struct clock *clock, struct embedded_options *out)
 {
 	embedded_options_init(out, disk, clock);
-	out->ring_segment_bytes = s->ring_segment_bytes;
+	out->ring_segment_bytes = s->ring_segment_bytes / (2 * DISK_ALIGN) * (2 * DISK_ALIGN);
 	/* A segment holds at least two groups. */
-	out->group_bytes_max = size_min(out->group_bytes_max, (size_t)(s->ring_segment_bytes / 2));
+	out->group_bytes_max = size_min(out->group_bytes_max, (size_t)(out->ring_segment_bytes / 2));
 	out->ring_segments_max = s->ring_segments_max;
 	if (out->ring_segments_first > s->ring_segments_max)
 		out->ring_segments_first = s->ring_segments_max;
