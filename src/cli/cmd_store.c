@@ -75,7 +75,7 @@ report_doc(struct str report, enum status st)
 	struct str line, rest = str_trim(report);
 
 	while (rest.n > 0 && str_split(rest, '\n', &line, &rest))
-		(void)json_array_append_new(rows, json_pack("{s:s%}", "finding", line.n > 0 ? line.p : "", line.n));
+		(void)json_array_append_new(rows, json_pack("{s:s%}", "details", line.n > 0 ? line.p : "", line.n));
 	(void)json_object_set_new(doc, "message", json_stringn(line.n > 0 ? line.p : "", line.n));
 	if (json_array_size(rows) > 0)
 		(void)json_object_set(doc, "rows", rows);
