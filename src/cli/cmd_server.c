@@ -19,13 +19,40 @@ cmd_serve(struct cmd *c)
 	return parent_main(&o);
 }
 
+/* What is wrong with a configuration comes as lines; an answer's sentence is one. */
+static json_t *
+one_line(json_t *doc)
+{
+	const char *error = json_string_value(json_object_get(doc, "error"));
+	struct buf line;
+
+	if (error == NULL)
+		return doc;
+	buf_init(&line, CMD_ANSWER_BYTES_MAX);
+	(void)buf_put(&line, str_trim(str_of_c(error)));
+	for (size_t i = 0; i < line.n; i++)
+		if (line.p[i] == '\n')
+			line.p[i] = ' ';
+	(void)json_object_set_new(doc, "error", json_stringn(line.n > 0 ? line.p : "", line.n));
+	buf_fini(&line);
+	return doc;
+}
+
 static int
 server_ask(struct cmd *c, const char *command)
 {
 	struct reply r;
+	json_t *doc;
 
-	if (cmd_request(c, cmd_request_new(c, command), CONTROL_PATIENCE_MS, &r))
-		r.exit_code = cmd_answer(c, r.exit_code, buf_str(&r.json));
+	if (cmd_request(c, cmd_request_new(c, command), CONTROL_PATIENCE_MS, &r)) {
+		doc = json_loadb(r.json.n > 0 ? r.json.p : "", r.json.n, 0, NULL);
+		if (json_is_object(doc)) {
+			r.exit_code = cmd_answer_doc(c, r.exit_code, one_line(doc));
+		} else {
+			json_decref(doc);
+			r.exit_code = cmd_answer(c, r.exit_code, buf_str(&r.json));
+		}
+	}
 	reply_fini(&r);
 	return r.exit_code;
 }
