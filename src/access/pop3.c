@@ -372,6 +372,7 @@ session_event(struct session *s, const struct pop3_event *ev)
 	case POP3_EV_FLUSH:
 		/* The listing goes on when the client has taken this much. */
 		s->is_flushing = true;
+		conn_hold(s->conn);
 		return false;
 	case POP3_EV_STLS:
 		conn_start_tls(s->conn, s->tls);
@@ -384,6 +385,16 @@ session_event(struct session *s, const struct pop3_event *ev)
 }
 
 static void
+session_drive(struct session *s, struct cur *in)
+{
+	while (!pop3_server_is_waiting(s->pop3) && s->waits == WAITS_NOTHING && !s->is_flushing) {
+		struct pop3_event ev = pop3_server_next(s->pop3, in, conn_out(s->conn));
+		if (!session_event(s, &ev))
+			break;
+	}
+}
+
+static void
 on_input(void *arg, struct conn *c, struct cur *in)
 {
 	struct session *s = arg;
@@ -391,18 +402,7 @@ on_input(void *arg, struct conn *c, struct cur *in)
 	conn_deadline(c, s->e->settings.timeout_ms);
 	if (s->is_refused)
 		return;
-	while (!pop3_server_is_waiting(s->pop3) && s->waits == WAITS_NOTHING && !s->is_flushing) {
-		struct pop3_event ev = pop3_server_next(s->pop3, in, conn_out(c));
-		if (!session_event(s, &ev))
-			break;
-	}
-	if (s->is_flushing) {
-		s->is_flushing = false;
-		/* Paused and resumed: shown again after this turn's write, or when the client has read. */
-		conn_pause(c);
-		conn_resume(c);
-		return;
-	}
+	session_drive(s, in);
 	if (!cur_at_end(in) && (pop3_server_is_waiting(s->pop3) || s->waits != WAITS_NOTHING) && !s->is_paused) {
 		s->is_paused = true;
 		conn_pause(c);
@@ -413,11 +413,17 @@ static void
 on_drained(void *arg, struct conn *c)
 {
 	struct session *s = arg;
+	struct cur none = cur_of(STR_NULL);
 
-	(void)c;
+	/* A client that takes what it asked for is not silent. */
+	conn_deadline(c, s->e->settings.timeout_ms);
 	if (s->is_reading_ahead) {
 		s->is_reading_ahead = false;
 		message_ask(s);
+	}
+	if (s->is_flushing) {
+		s->is_flushing = false;
+		session_drive(s, &none);
 	}
 }
 

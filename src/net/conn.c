@@ -561,6 +561,13 @@ conn_resume(struct conn *c)
 	conn_mark(c);
 }
 
+void
+conn_hold(struct conn *c)
+{
+	c->is_high = true;
+	conn_mark(c);
+}
+
 /* Output. */
 
 /* True when all of it went. */

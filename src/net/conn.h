@@ -60,6 +60,11 @@ void *conn_arg(const struct conn *c);
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);
 /*
+ * What is in out leaves first: no input is shown before all of it is written, then handler.drained is called and kept input shown. For an
+ * answer that is made in parts, also when its client does not read.
+ */
+void conn_hold(struct conn *c);
+/*
  * From input (STARTTLS, after appending the 220) or right after conn_new (implicit TLS): what is in out goes in clear first, everything
  * read but not consumed is thrown away (RFC 3207 4.2), then the handshake runs (own deadline CONN_HANDSHAKE_MS).
  */

@@ -291,8 +291,7 @@ session_event(struct session *s, const struct smtp_event *ev)
 		return false;
 	case SMTP_EV_FLUSH:
 		/* Many answers to many pipelined commands: they leave first, the rest is shown again. */
-		conn_pause(s->conn);
-		conn_resume(s->conn);
+		conn_hold(s->conn);
 		return false;
 	case SMTP_EV_MAIL:
 		session_mail(s, ev);

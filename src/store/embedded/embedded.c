@@ -22,7 +22,7 @@ embedded_options_init(struct embedded_options *o, struct disk *disk, const struc
 	    .disk = disk,
 	    .clock = clock,
 	    .ring_segment_bytes = RING_SEGMENT_BYTES_DEFAULT,
-	    .ring_segments_first = 4,
+	    .ring_segments_first = 2,
 	    .ring_segments_max = 16,
 	    .group_bytes_max = RING_GROUP_BYTES_DEFAULT,
 	    .delta_bytes_max = DELTA_BYTES_MAX_DEFAULT,
