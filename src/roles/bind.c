@@ -73,6 +73,18 @@ sock_addr_of(const struct config_ip *ip, uint16_t port, struct sock_addr *out)
 	}
 }
 
+/* SO_REUSEPORT would let a second server of the same user take half of our connections: ask without it first. */
+static bool
+address_is_free(const struct sock_addr *a, struct buf *why)
+{
+	int fd;
+
+	if (sock_listen(a, false, &fd, why) != ST_OK)
+		return false;
+	close(fd);
+	return true;
+}
+
 static bool
 address_bind(struct parent *p, const struct config_listener *l, const struct config_ip *ip, struct buf *why)
 {
@@ -86,6 +98,8 @@ address_bind(struct parent *p, const struct config_listener *l, const struct con
 		    STR_ARG(l->name));
 		return false;
 	}
+	if (!address_is_free(&a, why))
+		return false;
 	for (size_t i = 0; i < p->children_n; i++) {
 		struct bound b = {.kind = kind, .index = p->children[i].index};
 		if (p->children[i].kind != kind)
