@@ -70,6 +70,12 @@ role_ops_of(enum role_kind k)
 	return NULL;
 }
 
+void *
+role_self(struct role *r)
+{
+	return r->self;
+}
+
 struct loop *
 role_loop(struct role *r)
 {
@@ -140,6 +146,9 @@ role_stopped(struct role *r)
 void
 role_fail(struct role *r, struct str why)
 {
+	/* In --single the loop goes on after a failure until the parent has noticed. */
+	if (r->ctl == NULL)
+		return;
 	log_event(LOG_ERROR, "role.failed", LOG_STR("why", why));
 	(void)rec_failed_put(link_out(r->ctl), &(struct rec_failed){.why = why});
 	r->exit_code = 1;
@@ -399,10 +408,11 @@ role_free(struct role **rp)
 	*rp = NULL;
 	if (r == NULL)
 		return;
+	/* ops->free may turn the loop until its sessions have ended: no line may bring it anything new in that. */
+	link_free(&r->ctl);
 	for (size_t i = 0; i < r->peers_n; i++)
 		link_free(&r->peers[i].link);
 	r->ops->free(r->self);
-	link_free(&r->ctl);
 	arena_fini(&r->arenas[0]);
 	arena_fini(&r->arenas[1]);
 	buf_fini(&r->sandbox);

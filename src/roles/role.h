@@ -52,6 +52,9 @@ const struct role_ops *role_ops_of(enum role_kind k);
 struct role *role_new(const struct role_ops *ops, struct loop *loop, int ctl_fd);
 void role_free(struct role **r);
 
+/* What ops->new made: for a role's own functions beside its ops. */
+void *role_self(struct role *r);
+
 /* ---- for the ops ---- */
 struct loop *role_loop(struct role *r);
 const struct rec_settings *role_settings(const struct role *r);	/* strings live until the next reload */

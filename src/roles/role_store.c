@@ -105,6 +105,7 @@ store_free(void *self)
 		store_stages_end(s, (uint16_t)i);
 	map_fini(&s->stages);
 	loop_fd_del(role_loop(s->role), &s->watch);
+	loop_timer_del(role_loop(s->role), &s->tick);
 	loop_before_wait_del(role_loop(s->role), store_before_wait, s);
 	if (s->store != NULL)
 		store_close(&s->store);
@@ -115,6 +116,7 @@ store_free(void *self)
 	buf_fini(&s->scratch);
 	free(s->route);
 	free(s->entries);
+	free(s->simulated);
 	free(s);
 }
 
@@ -141,8 +143,12 @@ static enum status
 store_open_files(void *self, const char *root, struct buf *why)
 {
 	struct store_role *s = self;
-	enum status st = admin_store_open(role_settings(s->role), root, loop_clock(role_loop(s->role)), &s->disk, &s->store, why);
+	enum status st;
 
+	if (s->simulated != NULL)
+		st = embedded_open(s->simulated, &s->store, why);
+	else
+		st = admin_store_open(role_settings(s->role), root, loop_clock(role_loop(s->role)), &s->disk, &s->store, why);
 	if (st == ST_OK)
 		st = store_transact_wait(s->store, init_txn, s);
 	if (st == ST_UNSUPPORTED && why->n == 0)
@@ -211,7 +217,7 @@ store_tick(void *arg)
 	struct store_role *s = arg;
 
 	store_work(s);
-	(void)loop_timer_add(role_loop(s->role), 1000, store_tick, s);
+	s->tick = loop_timer_add(role_loop(s->role), 1000, store_tick, s);
 }
 
 static void
@@ -222,10 +228,33 @@ store_start(void *self)
 	if (store_fd(s->store) >= 0)
 		s->watch = loop_fd_add(role_loop(s->role), store_fd(s->store), LOOP_READ, store_ready, s);
 	loop_before_wait_add(role_loop(s->role), store_before_wait, s);
-	(void)loop_timer_add(role_loop(s->role), 1000, store_tick, s);
+	s->tick = loop_timer_add(role_loop(s->role), 1000, store_tick, s);
 	s->admin = admin_new(s->store, s->disk, role_loop(s->role));
 	/* Wishes that an earlier run left. */
 	s->is_digest_missed = true;
+}
+
+void
+role_store_simulate(struct role *r, const struct embedded_options *o)
+{
+	struct store_role *s = role_self(r);
+
+	CHECK(s->store == NULL && s->simulated == NULL);
+	s->simulated = malloc(sizeof(*o));
+	CHECK(s->simulated != NULL);
+	*s->simulated = *o;
+}
+
+struct store *
+role_store_opened(struct role *r)
+{
+	return ((struct store_role *)role_self(r))->store;
+}
+
+void
+role_store_ready(struct role *r)
+{
+	store_work(role_self(r));
 }
 
 static void

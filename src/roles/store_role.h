@@ -7,7 +7,7 @@
 #include "flow/route/route.h"
 #include "mailbox/mailbox.h"
 #include "roles/role.h"
-#include "store/store.h"
+#include "store/embedded/embedded.h"
 #include "sys/disk.h"
 
 enum {
@@ -39,7 +39,8 @@ struct store_role {
 	struct role *role;
 	struct disk *disk;
 	struct store *store;
-	struct loop_id watch;
+	struct embedded_options *simulated;	/* NULL: a real store, as the settings say */
+	struct loop_id watch, tick;
 	struct map caps;	/* CAP_BYTES -> struct granted */
 	struct map stages;	/* link index + session -> struct store_stage */
 	struct route *route;	/* scratch: too large for a stack */
@@ -86,5 +87,14 @@ void store_digest_with_delivery(struct store_role *s);
 void store_digest_fini(struct store_role *s);
 /* When there is nothing else under way: what was left undone. */
 void store_digest_pump(struct store_role *s);
+
+/* ---- the simulator's ---- */
+
+/* Between role_new and GO: the store is opened with these options (copied; what they point to is borrowed), not by the settings. */
+void role_store_simulate(struct role *r, const struct embedded_options *o);
+/* NULL: not open (yet). */
+struct store *role_store_opened(struct role *r);
+/* A store without threads has no descriptor that becomes ready: this is its readiness. */
+void role_store_ready(struct role *r);
 
 #endif
