@@ -157,14 +157,15 @@ link_write(struct link *l)
 	return true;
 }
 
-static void
+/* False: the peer is gone, and l perhaps freed by the handler. */
+static bool
 link_write_turn(struct link *l)
 {
 	bool wait;
 
 	if (!link_write(l)) {
 		link_end(l, NULL);
-		return;
+		return false;
 	}
 	if (l->sent > LINK_OUT_HIGH) {
 		buf_consume(&l->out, l->sent);
@@ -181,6 +182,7 @@ link_write_turn(struct link *l)
 		if (l->h->drained != NULL)
 			l->h->drained(l->arg, l);
 	}
+	return true;
 }
 
 static void
@@ -190,7 +192,7 @@ link_lazy_over(void *arg)
 
 	l->lazy_timer = (struct loop_id){0};
 	l->is_dirty = false;
-	link_write_turn(l);
+	(void)link_write_turn(l);
 }
 
 void
@@ -214,7 +216,7 @@ link_before_wait(void *arg)
 	}
 	loop_timer_del(l->loop, &l->lazy_timer);
 	l->is_dirty = false;
-	link_write_turn(l);
+	(void)link_write_turn(l);
 }
 
 void
@@ -355,8 +357,7 @@ link_ready(void *arg, unsigned events)
 
 	if ((events & LOOP_WRITE) != 0) {
 		l->is_dirty = false;
-		link_write_turn(l);
-		if (l->is_closed)
+		if (!link_write_turn(l))
 			return;
 	}
 	if ((events & (LOOP_READ | LOOP_HUP)) != 0 && !l->is_paused)
