@@ -50,7 +50,8 @@ demo_client_tls(struct demo_client *k, const char *hostname, const char *pem_a, 
 	/* The certificate itself is what we trust: it is nobody's authority. */
 	(void)X509_VERIFY_PARAM_set_flags(SSL_CTX_get0_param(k->ctx), X509_V_FLAG_PARTIAL_CHAIN);
 	k->ssl = SSL_new(k->ctx);
-	if (k->ssl == NULL || SSL_set1_host(k->ssl, hostname) != 1 || SSL_set_tlsext_host_name(k->ssl, hostname) != 1 ||
+	if (k->ssl == NULL || SSL_set1_host(k->ssl, hostname) != 1 ||
+	    SSL_ctrl(k->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)hostname) != 1 ||
 	    SSL_set_fd(k->ssl, k->fd) != 1)
 		return failed("TLS", why);
 	if (SSL_connect(k->ssl) != 1) {
