@@ -159,6 +159,8 @@ on_login_answer(struct pop3_env *e, struct cur *c)
 		return true;
 	switch ((enum login_verdict)a.verdict) {
 	case LOGIN_CHALLENGE:
+		if (s->sasl_step == 0 || a.bytes.n > POP3_CHALLENGE_MAX)
+			return false;
 		s->waits = WAITS_NOTHING;
 		pop3_server_challenge(s->pop3, conn_out(s->conn), a.bytes);
 		session_go_on(s);

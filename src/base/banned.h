@@ -13,6 +13,8 @@
 #include <time.h>
 
 /* No length, no bound, or state shared by all callers; alloca has no failure but a crash. */
+#undef sprintf
+#undef vsprintf
 #pragma GCC poison strcpy strcat strncpy strtok sprintf vsprintf gets scanf sscanf fscanf atoi atol
 #undef alloca
 #pragma GCC poison gmtime localtime asctime ctime alloca

@@ -216,7 +216,7 @@ link_before_wait(void *arg)
 	}
 	loop_timer_del(l->loop, &l->lazy_timer);
 	l->is_dirty = false;
-	link_write_turn(l);
+	(void)link_write_turn(l);
 }
 
 void

@@ -23,7 +23,8 @@ struct link;
 struct link_handler {
 	/* False: malformed, close the link. fd belonging to the record by link_take_fd. */
 	bool (*record)(void *arg, struct link *l, enum record_type t, struct cur *c);
-	void (*drained)(void *arg, struct link *l);	/* below LINK_OUT_HIGH again; may be NULL */
+	/* Below LINK_OUT_HIGH again; may be NULL. Must not free l. */
+	void (*drained)(void *arg, struct link *l);
 	/* The peer is gone or broke the rules. Free l (now or later); nothing more is called for it. */
 	void (*closed)(void *arg, struct link *l);
 };

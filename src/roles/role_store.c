@@ -327,7 +327,8 @@ store_credential(struct store_role *s, struct link *l, struct cur *c)
 		credential_wipe(&credential);
 	}
 	(void)rec_credential_answer_put(link_out(l), &a);
-	explicit_bzero(s->scratch.p, s->scratch.cap);
+	if (s->scratch.p != NULL)
+		explicit_bzero(s->scratch.p, s->scratch.cap);
 	return true;
 }
 

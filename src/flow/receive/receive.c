@@ -30,6 +30,7 @@ struct mail {
 	uint32_t staged_unanswered;
 	uint32_t rcpts_n, accounts_n;
 	bool is_staged, is_stage_failed;
+	bool is_delivering;	/* with the store, which answers for every recipient */
 };
 
 struct session {
@@ -269,6 +270,7 @@ session_end(struct session *s)
 	        .is_staged = m->is_staged,
 	        .body = m->is_staged ? STR_NULL : buf_str(&m->body)});
 	buf_fini(&head);
+	m->is_delivering = true;
 	s->r->counters.bytes += m->body.n;
 	/* The store has its copy; a session that waits holds no body. */
 	buf_fini(&m->body);
@@ -453,12 +455,18 @@ receive_refuse(struct receive *r, int fd)
 /* ---- answers from the store ---- */
 
 static bool
+is_answer_code(uint16_t code)
+{
+	return code == 250 || (code >= 400 && code <= 599);
+}
+
+static bool
 on_route_answer(struct receive *r, struct cur *c)
 {
 	struct rec_route_answer a;
 	struct session *s;
 
-	if (!rec_route_answer_take(c, &a))
+	if (!rec_route_answer_take(c, &a) || !is_answer_code(a.code))
 		return false;
 	s = slots_get(&r->sessions, a.session);
 	if (s == NULL || s->mail == NULL || s->mail->rcpt.n == 0 || !smtp_server_is_waiting(&s->smtp))
@@ -487,7 +495,21 @@ answer_take(struct cur *c, uint16_t *code, struct str *text)
 {
 	uint16_t n;
 
-	return cur_le16(c, code) && cur_le16(c, &n) && cur_take(c, n, text);
+	return cur_le16(c, code) && is_answer_code(*code) && cur_le16(c, &n) && cur_take(c, n, text);
+}
+
+static bool
+answers_are(struct str answers, uint32_t n)
+{
+	struct cur c = cur_of(answers);
+	struct str text;
+	uint16_t code;
+
+	while (!cur_at_end(&c)) {
+		if (n-- == 0 || !answer_take(&c, &code, &text))
+			return false;
+	}
+	return n == 0;
 }
 
 /* One reply for all in SMTP: the first that is not 250 decides; each its own in LMTP (RFC 2033 4.2). */
@@ -497,11 +519,11 @@ session_delivered(struct session *s, struct str answers)
 	struct cur c = cur_of(answers);
 	uint16_t code = 0, worst = 0;
 	struct str text, worst_text = STR_NULL;
-	uint32_t n = 0;
 
-	for (; !cur_at_end(&c) && n < s->mail->rcpts_n; n++) {
-		if (!answer_take(&c, &code, &text))
-			return false;
+	/* All or nothing: what was said to the client cannot be taken back. */
+	if (!answers_are(answers, s->mail->rcpts_n))
+		return false;
+	while (answer_take(&c, &code, &text)) {
 		if (s->mode == SMTP_LMTP)
 			session_reply(s, code, text);
 		if (worst == 0 || (worst == 250 && code != 250)) {
@@ -509,8 +531,6 @@ session_delivered(struct session *s, struct str answers)
 			worst_text = text;
 		}
 	}
-	if (n != s->mail->rcpts_n)
-		return false;
 	if (s->mode != SMTP_LMTP)
 		session_reply(s, worst, worst_text);
 	if (worst == 250) {
@@ -529,7 +549,7 @@ on_deliver_answer(struct receive *r, struct cur *c)
 	if (!rec_deliver_answer_take(c, &a))
 		return false;
 	s = slots_get(&r->sessions, a.session);
-	if (s == NULL || s->mail == NULL || !smtp_server_is_waiting(&s->smtp))
+	if (s == NULL || s->mail == NULL || !s->mail->is_delivering)
 		return true;
 	if (!session_delivered(s, a.answers))
 		return false;
