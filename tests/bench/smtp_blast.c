@@ -328,7 +328,11 @@ session_reply(struct session *s, const char *line, size_t n)
 	if (n < 4 || line[3] == '-')
 		return;
 	code = (line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0');
-	s->is_refused |= code >= 400;
+	if (code >= 400 && !s->is_refused) {
+		if (refused_n == 0)
+			fprintf(stderr, "smtp_blast: refused: %.*s\n", (int)n, line);
+		s->is_refused = true;
+	}
 	if (s->replies_due > 0)
 		s->replies_due--;
 	if (s->replies_due == 0)
