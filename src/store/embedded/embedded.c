@@ -103,6 +103,12 @@ call_waiters(struct embedded *e)
 	}
 }
 
+static bool
+is_under_way(const struct embedded *e)
+{
+	return e->bytes_appended > e->bytes_durable;
+}
+
 static enum status
 store_poll_embedded(struct store *s)
 {
@@ -118,10 +124,11 @@ store_poll_embedded(struct store *s)
 			embedded_fail(e, "log");
 			return ST_IO;
 		}
-		if (durable > e->durable) {
-			e->durable = durable;
+		/* What was refused for want of a segment may go on when there is one: with nothing
+		 * under way the durable point would not move before it does. */
+		if (durable > e->durable || (e->is_refused && !is_under_way(e) && !ring_is_full(e->ring)))
 			e->is_refused = false;
-		}
+		e->durable = durable > e->durable ? durable : e->durable;
 	}
 	call_waiters(e);
 	return e->is_failed ? ST_IO : ST_OK;

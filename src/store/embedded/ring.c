@@ -465,6 +465,17 @@ ring_stats(const struct ring *ring, struct ring_stats *out)
 	pthread_mutex_unlock(&r->lock);
 }
 
+bool
+ring_is_full(struct ring *r)
+{
+	bool is_full;
+
+	pthread_mutex_lock(&r->lock);
+	is_full = r->stats.is_full && slot_free_find(r, r->start_stated) == NULL;
+	pthread_mutex_unlock(&r->lock);
+	return is_full;
+}
+
 /* ---- reading ---- */
 
 /* Where the record's header is in memory, or NULL. Under lock. */

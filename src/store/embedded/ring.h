@@ -117,6 +117,8 @@ enum status ring_record_bytes(struct ring *r, uint64_t pos, uint64_t *bytes_out)
  * (never written before this is called). */
 void ring_release(struct ring *r, uint64_t pos);
 void ring_stats(const struct ring *r, struct ring_stats *out);
+/* The last append found no segment to go on in, and there is none yet. */
+bool ring_is_full(struct ring *r);
 
 /* Walks all segments read-only and verifies every group; findings as lines in out; ST_IO when
  * anything before the durable point is damaged. */

@@ -789,6 +789,40 @@ lets_deletions_through_when_full(void)
 	rig_fini(&r);
 }
 
+static void
+ignore_done(void *arg, enum status st)
+{
+	(void)arg;
+	EXPECT(st == ST_OK);
+}
+
+/* With nothing under way no other event comes that could end the refusal: only the new segment. */
+static void
+goes_on_when_the_ring_has_grown(void)
+{
+	struct blobs b = {.n = 1, .size = 100000, .step = 1};
+	enum status st = ST_OK;
+	struct rig r;
+
+	rig_init_simulated(&r);
+	b.s = rig_open(&r);
+	for (int i = 0; i < 100 && st == ST_OK; i++) {
+		st = store_transact(b.s, blobs_put, &b, ignore_done, NULL);
+		store_flush(b.s);
+		/* The record, not what the ring may do after it. */
+		EXPECT(st == ST_LIMIT || embedded_step_commit(b.s));
+		EXPECT(store_poll(b.s) == ST_OK);
+	}
+	EXPECT(st == ST_LIMIT && store_is_busy(b.s) && !store_is_full(b.s));
+	while (embedded_step_commit(b.s))
+		;
+	EXPECT(store_poll(b.s) == ST_OK && !store_is_busy(b.s));
+	EXPECT(store_transact(b.s, blobs_put, &b, ignore_done, NULL) == ST_OK);
+	EXPECT(embedded_settle(b.s) == ST_OK);
+	store_close(&b.s);
+	rig_fini(&r);
+}
+
 static enum status
 put_many(struct txn *t, void *arg)
 {
@@ -959,6 +993,7 @@ main(void)
 	UNIT(reads_without_writing);
 	UNIT(refuses_corrupt_records);
 	UNIT(lets_deletions_through_when_full);
+	UNIT(goes_on_when_the_ring_has_grown);
 	UNIT(grows_its_map);
 	UNIT(backs_up_while_it_works);
 	return unit_end();
