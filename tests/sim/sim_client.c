@@ -115,7 +115,7 @@ body_put(struct sim_client *c, uint32_t number)
 static size_t
 message_bytes(struct sim_world *w)
 {
-	uint64_t what = prng_below(&w->rc, 24);
+	uint64_t what = prng_below(&w->rc, 16);
 
 	if (what == 0)
 		return 262144 + (size_t)prng_below(&w->rc, w->staged_bytes_max - 262144);

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "flow/receive/receive.h"
 #include "roles/store_role.h"
 #include "sim.h"
 
@@ -149,10 +150,20 @@ clock_jumps(struct sim_world *w)
 		w->clock.fake_wall_ms -= by;
 }
 
+/* Some client is in the middle of a body that is partly in the store: the moment in which most can go wrong. */
+static bool
+is_staging(const struct sim_world *w)
+{
+	for (size_t i = 0; i < w->clients_n; i++)
+		if (w->clients[i].message_end != 0 && w->clients[i].sent > RECEIVE_INLINE_MAX)
+			return true;
+	return false;
+}
+
 static void
 world_mishap(struct sim_world *w)
 {
-	uint64_t what = prng_below(&w->r, 1500);
+	uint64_t what = prng_below(&w->r, is_staging(w) ? 300 : 1500);
 
 	if (what < 6)
 		clock_jumps(w);
