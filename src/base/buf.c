@@ -105,13 +105,13 @@ buf_putv(struct buf *b, const char *fmt, va_list ap)
 	int n;
 
 	va_copy(again, ap);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_copy has begun it. */
 	n = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
 	CHECK(n >= 0);
 	/* vsnprintf wants room for the NUL it ends with, which is not ours to keep. */
 	p = malloc((size_t)n + 1);
 	CHECK(p != NULL);
-	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): the caller has begun it. */
 	vsnprintf(p, (size_t)n + 1, fmt, ap);
 	enum status st = buf_put(b, str_of(p, (size_t)n));
 	free(p);
