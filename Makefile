@@ -5,7 +5,7 @@
 
 RUN ?= demo
 
-.PHONY: run check build deps deps-check fuzz sim bench clean
+.PHONY: run check build deps deps-check lint fuzz sim bench clean
 
 run: deps build
 	@test -x build/posthorn || { echo "there is no program to run in this tree yet"; exit 1; }
@@ -23,8 +23,13 @@ deps:
 deps-check:
 	@tools/install-deps build check
 
+lint: deps-check
+	@tools/install-deps lint
+	tools/check-lint --tidy
+	tools/check-format
+
 fuzz: deps-check
-	@if test -x tests/fuzz; then tests/fuzz; else tests/run --only 'fuzz/*'; fi
+	tests/fuzz
 
 sim: deps build
 	@if test -x tests/sim/run; then tests/sim/run; else echo "no simulator in this tree"; exit 1; fi

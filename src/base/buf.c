@@ -105,6 +105,7 @@ buf_putv(struct buf *b, const char *fmt, va_list ap)
 	int n;
 
 	va_copy(again, ap);
+	/* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): va_copy has begun it. */
 	n = vsnprintf(NULL, 0, fmt, again);
 	va_end(again);
 	CHECK(n >= 0);

@@ -33,9 +33,11 @@ struct log_field {
 #define LOG_CSTR(k, v) ((struct log_field){LOG_KIND_STR, (k), str_of_c(v), 0})
 #define LOG_U64(k, v) ((struct log_field){LOG_KIND_U64, (k), STR_NULL, (uint64_t)(v)})
 #define LOG_I64(k, v) ((struct log_field){LOG_KIND_I64, (k), STR_NULL, (uint64_t)(int64_t)(v)})
-#define log_event(level, name, ...) \
-	log_write((level), (name), \
-	    (const struct log_field[]){__VA_ARGS__ __VA_OPT__(, ){LOG_KIND_END, NULL, STR_NULL, 0}})
+#define LOG_END ((struct log_field){LOG_KIND_END, NULL, STR_NULL, 0})
+/* log_event(level, name, fields...): name is a literal such as "link.closed". */
+#define log_event(level, ...) LOG_EVENT(level, __VA_ARGS__, LOG_END)
+#define LOG_EVENT(level, name, ...) \
+	log_write((level), (name), (const struct log_field[]){__VA_ARGS__})
 
 /* Process-wide settings; role is a static string such as "smtpin.1". fd is borrowed. */
 void log_setup(const char *role, int fd, enum log_level min_level, enum log_format format,

@@ -110,7 +110,7 @@ cmd_config(struct cmd *c)
 	buf_fini(&errors);
 	if (!ok)
 		return false;
-	CHECK(c->config->data.n < sizeof(data));
+	CHECK(c->config != NULL && c->config->data.n < sizeof(data));
 	(void)snprintf(data, sizeof(data), "%.*s", STR_ARG(c->config->data));
 	if (realpath(data, c->data_path) == NULL)
 		(void)snprintf(c->data_path, sizeof(c->data_path), "%s", data);

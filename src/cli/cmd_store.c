@@ -72,7 +72,7 @@ static json_t *
 report_doc(struct str report, enum status st)
 {
 	json_t *doc = json_object(), *rows = json_array();
-	struct str line, rest = str_trim(report);
+	struct str line = STR_NULL, rest = str_trim(report);
 
 	while (rest.n > 0 && str_split(rest, '\n', &line, &rest))
 		(void)json_array_append_new(rows, json_pack("{s:s%}", "details", line.n > 0 ? line.p : "", line.n));

@@ -67,7 +67,7 @@ static void
 unknown_setting(struct parse *p, unsigned line, const cfg_t *cfg, struct str name)
 {
 	struct nearest here, there;
-	const char *section = NULL;
+	const char *section = "";
 
 	nearest_init(&here, name);
 	for (const cfg_opt_t *o = cfg->opts; o->name != NULL; o++)

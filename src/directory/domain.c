@@ -26,6 +26,7 @@ domain_get(struct txn *t, const struct directory_domain_name *name, struct domai
 	struct str record;
 	enum status st = store_get(t, key_domain(&k, directory_domain_text(name)), &record);
 
+	*out = (struct domain){0};
 	if (st != ST_OK)
 		return st;
 	st = directory_damaged(directory_domain_decode(record, out));

@@ -368,11 +368,11 @@ static void
 network_of(struct str peer, struct ask *k)
 {
 	/* peer is an address as text: for v4 drop the last number (/24), for v6 keep what a /64 spells in full groups. */
-	size_t n = peer.n;
+	size_t n = 0;
 
 	if (str_find_char(peer, ':') < peer.n) {
 		size_t colons = 0;
-		for (n = 0; n < peer.n && colons < 4; n++)
+		for (; n < peer.n && colons < 4; n++)
 			colons += peer.p[n] == ':';
 	} else {
 		n = str_find_char_last(peer, '.');

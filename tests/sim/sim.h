@@ -138,6 +138,10 @@ struct sim_world {
 
 /* sim_run.c */
 struct sim_result sim_run(const struct sim_plan *plan);
+/* For those who play the clients themselves. A step: the store's threads and the machine, not the clients. */
+void sim_world_init(struct sim_world *w, const struct sim_plan *plan);
+void sim_world_fini(struct sim_world *w);
+void sim_world_step(struct sim_world *w);
 /* Says it once, and ends the run. */
 void sim_fail(struct sim_world *w, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void sim_trace(struct sim_world *w, const void *p, size_t n);

@@ -76,8 +76,8 @@ world_options(struct sim_world *w)
 	w->staged_bytes_max = is_small ? 330000 : SIM_BODY_BYTES_MAX - 50000;
 }
 
-static void
-world_init(struct sim_world *w, const struct sim_plan *plan)
+void
+sim_world_init(struct sim_world *w, const struct sim_plan *plan)
 {
 	*w = (struct sim_world){.plan = *plan, .result = {.hash = 0xcbf29ce484222325u}};
 	prng_init(&w->r, plan->seed);
@@ -94,8 +94,8 @@ world_init(struct sim_world *w, const struct sim_plan *plan)
 		sim_client_init(&w->clients[i], w);
 }
 
-static void
-world_fini(struct sim_world *w)
+void
+sim_world_fini(struct sim_world *w)
 {
 	for (size_t i = 0; i < w->clients_n; i++)
 		sim_client_fini(&w->clients[i]);
@@ -221,6 +221,13 @@ world_wait_ms(struct sim_world *w)
 	if (what == 0)
 		return (int)prng_below(&w->r, 2000);
 	return what < 40 ? (int)prng_below(&w->r, 20) : 0;
+}
+
+void
+sim_world_step(struct sim_world *w)
+{
+	store_steps(w);
+	sim_machine_turn(w, world_wait_ms(w));
 }
 
 static void
@@ -387,7 +394,7 @@ sim_run(const struct sim_plan *plan)
 	unsigned lives;
 
 	CHECK(w != NULL);
-	world_init(w, plan);
+	sim_world_init(w, plan);
 	lives = plan->is_calm || plan->cut_sync != 0 ? 1 : 1 + (unsigned)prng_below(&w->r, 3);
 	while (lives-- > 0 && !w->is_failed)
 		live(w);
@@ -398,7 +405,7 @@ sim_run(const struct sim_plan *plan)
 	w->result.messages = w->messages_n;
 	w->result.is_good = !w->is_failed;
 	result = w->result;
-	world_fini(w);
+	sim_world_fini(w);
 	free(w);
 	return result;
 }

@@ -123,7 +123,7 @@ time_take(struct cur *c, struct fields *f)
 {
 	enum status st;
 
-	if (!digits_take(c, 1, 2, &f->hour, NULL) || (st = cfws_skip(c)) != ST_OK ||
+	if (!digits_take(c, 1, 2, &f->hour, NULL) || cfws_skip(c) != ST_OK ||
 	    !cur_char(c, ':'))
 		return ST_SYNTAX;
 	if ((st = cfws_skip(c)) != ST_OK)

@@ -248,6 +248,7 @@ static enum status
 units_put(const UChar *u, size_t n, struct buf *out)
 {
 	for (size_t i = 0; i < n;) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): ICU has written n of them. */
 		uint32_t cp = u[i++];
 
 		if (U16_IS_LEAD(cp) && i < n && U16_IS_TRAIL(u[i]))

@@ -520,7 +520,7 @@ txn_run(struct store *s, store_fn *fn, void *arg, store_done_fn *done, void *don
 	enum status st;
 
 	CHECK(!e->in_txn);
-	if (e->is_failed || (st = checkpoint_take(e)) != ST_OK)
+	if (e->is_failed || checkpoint_take(e) != ST_OK)
 		return ST_IO;
 	if (!delta_has_room(e)) {
 		e->count.refusals++;
