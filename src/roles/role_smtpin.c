@@ -82,7 +82,7 @@ smtpin_start(void *self)
 
 	smtpin_settings(s);
 	receive_set_tls(s->receive, s->front.tls);
-	foothold_enable(s->role);
+	foothold_enable(s->role, s->receive);
 }
 
 static void

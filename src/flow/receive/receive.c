@@ -59,6 +59,9 @@ struct receive {
 	bool is_stopping;
 	loop_fn *stopped;
 	void *stopped_arg;
+#ifdef POSTHORN_FOOTHOLD
+	bool (*foothold)(struct str helo);
+#endif
 };
 
 /* ---- mail ---- */
@@ -147,6 +150,10 @@ static void
 session_mail(struct session *s, const struct smtp_event *ev)
 {
 	CHECK(s->mail == NULL);
+#ifdef POSTHORN_FOOTHOLD
+	if (s->r->foothold != NULL)
+		(void)s->r->foothold(smtp_server_helo(&s->smtp));
+#endif
 	s->mail = mail_new();
 	s->mail->size_bytes = ev->size_bytes;
 	(void)buf_put(&s->mail->reverse_path, ev->path);
@@ -704,6 +711,14 @@ receive_set_tls(struct receive *r, struct tls_context *tls)
 {
 	r->tls = tls;
 }
+
+#ifdef POSTHORN_FOOTHOLD
+void
+receive_set_foothold(struct receive *r, bool (*try)(struct str helo))
+{
+	r->foothold = try;
+}
+#endif
 
 void
 receive_stop(struct receive *r, loop_fn *done, void *arg)

@@ -58,6 +58,11 @@ void receive_store_drained(struct receive *r);
 /* The client's name by DNS, when it comes in time (RFC 5321 4.4 wants it in Received). */
 void receive_set_name(struct receive *r, uint64_t session, struct str name);
 
+#ifdef POSTHORN_FOOTHOLD
+/* Test builds (roles/foothold.h): told the HELO name at every MAIL. */
+void receive_set_foothold(struct receive *r, bool (*try)(struct str helo));
+#endif
+
 /* No new commands: sessions end with 421 once their message is answered. done(arg) when all have ended. */
 void receive_stop(struct receive *r, loop_fn *done, void *arg);
 size_t receive_sessions(const struct receive *r);
