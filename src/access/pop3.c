@@ -400,11 +400,14 @@ static void
 on_input(void *arg, struct conn *c, struct cur *in)
 {
 	struct session *s = arg;
+	const char *before = in->p;
 
-	conn_deadline(c, s->e->settings.timeout_ms);
 	if (s->is_refused)
 		return;
 	session_drive(s, in);
+	/* A line that comes byte by byte has the time of one line. */
+	if (in->p != before)
+		conn_deadline(c, s->e->settings.timeout_ms);
 	if (!cur_at_end(in) && (pop3_server_is_waiting(s->pop3) || s->waits != WAITS_NOTHING) && !s->is_paused) {
 		s->is_paused = true;
 		conn_pause(c);

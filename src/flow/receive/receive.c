@@ -349,12 +349,15 @@ static void
 on_input(void *arg, struct conn *c, struct cur *in)
 {
 	struct session *s = arg;
+	const char *before = in->p;
 
 	(void)c;
 	if (s->is_refused)
 		return;
 	session_drive(s, in);
-	session_deadline(s);
+	/* A line that comes byte by byte has the time of one line. */
+	if (in->p != before)
+		session_deadline(s);
 }
 
 static void
