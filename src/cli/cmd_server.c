@@ -6,6 +6,7 @@
 
 #include "cli/cmd.h"
 #include "cli/control.h"
+#include "roles/certificates.h"
 #include "roles/parent.h"
 
 int
@@ -101,8 +102,19 @@ cmd_stop(struct cmd *c)
 int
 cmd_config_check(struct cmd *c)
 {
+	struct buf why;
+	int code = EXIT_CODE_OK;
+
 	if (!cmd_config(c))
 		return EXIT_CODE_FAILED;
+	buf_init(&why, CONFIG_ERROR_BYTES_MAX);
+	if (!certificates_check(c->config, &why)) {
+		(void)buf_put_c(&why, '\0');
+		code = cmd_fail(c, EXIT_CODE_FAILED, "certificates of the section `tls` do not work", why.p);
+	}
+	buf_fini(&why);
+	if (code != EXIT_CODE_OK)
+		return code;
 	return cmd_answer_doc(c, EXIT_CODE_OK,
 	    json_pack("{s:s, s:{s:s, s:s, s:i}}", "message", "The configuration is right.", "fields", "file", c->config_path, "data",
 		c->data_path, "listeners", (int)c->config->listener_count));

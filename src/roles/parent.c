@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/rnd.h"
+#include "roles/certificates.h"
 #include "roles/parent_internal.h"
 
 static int
@@ -89,7 +90,8 @@ parent_load(struct parent *p)
 	bool ok;
 
 	buf_init(&errors, 65536);
-	ok = config_load(p->options.config_path, &p->config, &errors) == ST_OK;
+	ok = config_load(p->options.config_path, &p->config, &errors) == ST_OK &&
+	    certificates_check_apart(p->config, &errors);
 	if (!ok)
 		fprintf(stderr, "%.*s", STR_ARG(buf_str(&errors)));
 	buf_fini(&errors);
@@ -315,7 +317,8 @@ parent_reload(struct parent *p, struct buf *why)
 	struct buf names;
 	bool ok;
 
-	if (config_load(p->options.config_path, &now, why) != ST_OK) {
+	if (config_load(p->options.config_path, &now, why) != ST_OK || !certificates_check_apart(now, why)) {
+		config_free(&now);
 		(void)buf_put(why, STR("The old configuration stays in use."));
 		return false;
 	}
@@ -373,6 +376,7 @@ parent_main(const struct parent_options *o)
 	clock_init_system(&p->clock);
 	rnd_bytes(p->ticket_seed, sizeof(p->ticket_seed));
 	if (!parent_load(p)) {
+		config_free(&p->config);
 		free(p);
 		return 1;
 	}
