@@ -18,7 +18,7 @@ struct link {
 	int fd;
 	enum role_kind self, peer;
 	uint16_t peer_index;
-	bool is_with_fds, is_closed, is_paused, is_dirty, is_waiting_write, was_high;
+	bool is_with_fds, is_closed, is_broken, is_paused, is_dirty, is_waiting_write, was_high;
 	bool is_held;		/* the record being handled is shown again */
 	bool is_handling;	/* inside handler.record: link_free must wait */
 	bool is_freed;
@@ -101,6 +101,12 @@ link_peer_index(const struct link *l)
 	return l->peer_index;
 }
 
+bool
+link_is_broken(const struct link *l)
+{
+	return l->is_broken;
+}
+
 static size_t
 link_waiting(const struct link *l)
 {
@@ -133,6 +139,7 @@ link_end(struct link *l, const char *why)
 	if (why != NULL)
 		log_event(LOG_WARN, "link.closed", LOG_CSTR("peer", role_kind_name(l->peer)),
 		    LOG_U64("index", l->peer_index), LOG_CSTR("why", why));
+	l->is_broken = why != NULL;
 	l->is_closed = true;
 	link_shut(l);
 	l->h->closed(l->arg, l);

@@ -35,6 +35,8 @@ struct link *link_new(struct loop *loop, int fd, enum role_kind self, enum role_
 void link_free(struct link **l);
 enum role_kind link_peer(const struct link *l);
 uint16_t link_peer_index(const struct link *l);
+/* Closed because the peer broke the rules, not because it is gone. */
+bool link_is_broken(const struct link *l);
 
 /* Where rec_X_put writes; marks the link for sending at the end of the turn. */
 struct buf *link_out(struct link *l);

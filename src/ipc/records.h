@@ -53,6 +53,7 @@ const char *role_kind_name(enum role_kind k);
 	R(READY, ready, ALL_ROLES, BIT(PARENT)) \
 	R(FAILED, failed, ALL_ROLES, BIT(PARENT)) \
 	R(STATUS, status, ALL_ROLES, BIT(PARENT)) \
+	R(BROKEN, broken, BIT(STORE) | BIT(KEYS) | BIT(AUTH) | BIT(RESOLVER), BIT(PARENT)) \
 	/* the command, through queue, to parent or store */ \
 	R(COMMAND, command, BIT(COMMAND) | BIT(QUEUE), BIT(QUEUE) | BIT(PARENT) | BIT(STORE)) \
 	R(COMMAND_ANSWER, command_answer, BIT(QUEUE) | BIT(PARENT) | BIT(STORE), BIT(COMMAND) | BIT(QUEUE)) \
@@ -112,6 +113,8 @@ const char *role_kind_name(enum role_kind k);
 #define STATUS_ASK_FIELDS(F) F(u32, seq)
 #define READY_FIELDS(F) F(str, sandbox)
 #define FAILED_FIELDS(F) F(str, why)
+/* A peer sent what it may not, or nonsense, and its line is closed. Only from those that hold something, about those that meet strangers. */
+#define BROKEN_FIELDS(F) F(u8, role) F(u16, index)
 #define STATUS_FIELDS(F) F(u32, seq) F(str, json)
 /* argv: JSON array of words. json: the answer document. exit: the command's exit code. */
 #define COMMAND_FIELDS(F) F(u32, seq) F(str, request_json)

@@ -336,6 +336,25 @@ child_ready(struct child *c, const struct rec_ready *r)
 	return true;
 }
 
+/* Who may be ended by what another role says of it: those that strangers reach, whose place anybody else can take. */
+static bool
+is_expendable(enum role_kind k)
+{
+	return k == ROLE_SMTPIN || k == ROLE_ACCESS || k == ROLE_WORKER;
+}
+
+static void
+child_broken(struct child *by, const struct rec_broken *b)
+{
+	struct child *c = child_find(by->parent, b->role, b->index);
+
+	if (c == NULL || !is_expendable(c->kind) || c->pid <= 0 || c->state != CHILD_UP)
+		return;
+	log_event(LOG_ERROR, "role.broke_rules", LOG_CSTR("name", role_kind_name(c->kind)), LOG_U64("index", c->index),
+	    LOG_U64("pid", c->pid), LOG_CSTR("told_by", role_kind_name(by->kind)));
+	kill(c->pid, SIGKILL);
+}
+
 static bool
 child_record(void *arg, struct link *l, enum record_type t, struct cur *cur)
 {
@@ -343,6 +362,7 @@ child_record(void *arg, struct link *l, enum record_type t, struct cur *cur)
 	struct rec_ready ready;
 	struct rec_failed failed;
 	struct rec_status status;
+	struct rec_broken broken;
 	struct rec_command command;
 
 	(void)l;
@@ -358,6 +378,12 @@ child_record(void *arg, struct link *l, enum record_type t, struct cur *cur)
 		if (!rec_status_take(cur, &status))
 			return false;
 		parent_status_add(c->parent, c, &status);
+		return true;
+	}
+	if (t == REC_BROKEN) {
+		if (!rec_broken_take(cur, &broken))
+			return false;
+		child_broken(c, &broken);
 		return true;
 	}
 	if (t == REC_COMMAND)

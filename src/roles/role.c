@@ -182,6 +182,9 @@ peer_closed(void *arg, struct link *l)
 
 	if (p != NULL && p->link == l) {
 		p->link = NULL;
+		/* Without its line it is of no use, and not to be trusted either: the parent starts another. */
+		if (link_is_broken(l) && record_is_allowed(REC_BROKEN, r->ops->kind, ROLE_PARENT))
+			(void)rec_broken_put(link_out(r->ctl), &(struct rec_broken){.role = (uint8_t)p->kind, .index = p->index});
 		if (r->ops->link_down != NULL && r->is_started)
 			r->ops->link_down(r->self, p->kind, p->index);
 	}
