@@ -156,11 +156,18 @@ store_open_files(void *self, const char *root, struct buf *why)
 	return st;
 }
 
+/* A full store has an answer for everybody, 452 or what they want to read; nobody waits for it. */
+static bool
+is_behind(struct store_role *s)
+{
+	return store_is_busy(s->store) && !store_is_full(s->store);
+}
+
 /* Peers wait in their sockets while the disk does not keep up. */
 static void
 store_pace(struct store_role *s)
 {
-	bool busy = store_is_busy(s->store);
+	bool busy = is_behind(s);
 
 	if (busy == s->is_paused)
 		return;
@@ -207,7 +214,7 @@ store_before_wait(void *arg)
 	struct store_role *s = arg;
 
 	store_flush(s->store);
-	if (store_is_busy(s->store) != s->is_paused)
+	if (is_behind(s) != s->is_paused)
 		store_pace(s);
 }
 
