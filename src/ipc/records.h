@@ -100,7 +100,7 @@ const char *role_kind_name(enum role_kind k);
 	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, delimiter) \
 	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
-	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, log_level) F(u8, log_json)
+	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, is_tls_13_only) F(u8, log_level) F(u8, log_json)
 /* With a descriptor: one end of the line to that peer. */
 #define LINK_FIELDS(F) F(u8, role) F(u16, index)
 /* With a descriptor. protocol: enum listener_protocol; tls: 0 off, 1 STARTTLS, 2 implicit. */

@@ -528,6 +528,12 @@ ssl_ctx_set_up(struct tls_context *ctx, SSL_CTX *ssl)
 	CHECK(SSL_CTX_set_app_data(ssl, ctx) == 1);
 }
 
+void
+tls_context_set_min(struct tls_context *ctx, bool is_tls_13_only)
+{
+	CHECK(SSL_CTX_set_min_proto_version(ctx->ssl, is_tls_13_only ? TLS1_3_VERSION : TLS1_2_VERSION) == 1);
+}
+
 struct tls_context *
 tls_context_new(struct loop *l, tls_signer_fn *signer, void *signer_arg)
 {

@@ -46,6 +46,8 @@ typedef void tls_signer_fn(void *arg, const struct tls_sign_request *rq);
 void tls_process_init(void);
 /* Outlives its connections. The ticket keys are random until tls_context_ticket_seed. */
 struct tls_context *tls_context_new(struct loop *l, tls_signer_fn *signer, void *signer_arg);
+/* For handshakes from now on: nothing below TLS 1.3 (RFC 8446), else nothing below 1.2. */
+void tls_context_set_min(struct tls_context *ctx, bool is_tls_13_only);
 void tls_context_free(struct tls_context **ctx);
 /*
  * Processes that share a port share tickets when given the same 32 random bytes and the time they were made (mono_ms of the same machine, not

@@ -122,6 +122,8 @@ front_settings(struct front *f)
 	struct str rest = role_settings(f->role)->exempt_nets, line;
 	struct listener_options limits;
 
+	if (f->tls != NULL)
+		tls_context_set_min(f->tls, role_settings(f->role)->is_tls_13_only != 0);
 	f->exempt_n = 0;
 	while (rest.n > 0 && f->exempt_n < FRONT_EXEMPT_MAX) {
 		(void)str_split(rest, '\n', &line, &rest);
