@@ -116,6 +116,20 @@ front_limits(const struct front *f)
 	    .exempt_n = f->exempt_n};
 }
 
+struct receive_settings
+front_receive_settings(const struct front *f)
+{
+	const struct rec_settings *o = role_settings(f->role);
+
+	return (struct receive_settings){.hostname = o->hostname,
+	    .message_bytes_max = o->message_bytes_max,
+	    .rcpts_max = o->rcpts_max,
+	    .messages_max = o->messages_max,
+	    .errors_max = o->errors_max,
+	    .command_timeout_ms = o->command_timeout_ms,
+	    .data_timeout_ms = o->data_timeout_ms};
+}
+
 void
 front_settings(struct front *f)
 {

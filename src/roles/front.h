@@ -4,6 +4,7 @@
 #ifndef POSTHORN_ROLES_FRONT_H
 #define POSTHORN_ROLES_FRONT_H
 
+#include "flow/receive/receive.h"
 #include "net/listen.h"
 #include "net/tls.h"
 #include "roles/role.h"
@@ -42,6 +43,8 @@ void front_fini(struct front *f);
 enum status front_prepare(struct front *f, struct buf *why);
 /* From SETTINGS: exempt networks and limits of every listener. */
 void front_settings(struct front *f);
+/* For SMTP sessions; the strings live until the next reload. */
+struct receive_settings front_receive_settings(const struct front *f);
 void front_listen(struct front *f, const struct rec_listener *rec, int fd);
 /* CERTIFICATE from the parent. */
 bool front_certificate(struct front *f, struct cur *c);

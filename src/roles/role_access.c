@@ -68,16 +68,10 @@ access_reload(void *self)
 {
 	struct access *a = self;
 	const struct rec_settings *o = role_settings(a->role);
+	struct receive_settings mail = front_receive_settings(&a->front);
 
 	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms});
-	receive_set(a->submission,
-	    &(struct receive_settings){.hostname = o->hostname,
-	        .message_bytes_max = o->message_bytes_max,
-	        .rcpts_max = o->rcpts_max,
-	        .messages_max = o->messages_max,
-	        .errors_max = o->errors_max,
-	        .command_timeout_ms = o->command_timeout_ms,
-	        .data_timeout_ms = o->data_timeout_ms});
+	receive_set(a->submission, &mail);
 	front_settings(&a->front);
 }
 

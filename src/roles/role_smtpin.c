@@ -54,16 +54,9 @@ smtpin_free(void *self)
 static void
 smtpin_settings(struct smtpin *s)
 {
-	const struct rec_settings *o = role_settings(s->role);
+	struct receive_settings mail = front_receive_settings(&s->front);
 
-	receive_set(s->receive,
-	    &(struct receive_settings){.hostname = o->hostname,
-	        .message_bytes_max = o->message_bytes_max,
-	        .rcpts_max = o->rcpts_max,
-	        .messages_max = o->messages_max,
-	        .errors_max = o->errors_max,
-	        .command_timeout_ms = o->command_timeout_ms,
-	        .data_timeout_ms = o->data_timeout_ms});
+	receive_set(s->receive, &mail);
 	front_settings(&s->front);
 }
 

@@ -1,5 +1,6 @@
 /* Keys for threading: message ids and the base subject (RFC 5256 2.1, 3). */
 #include "base/num.h"
+#include "base/siphash.h"
 #include "standards/mime/mime_digest.h"
 #include "standards/mime/mime_internal.h"
 
@@ -9,56 +10,17 @@ enum {
 
 /* ---- the hash ---- */
 
-static uint64_t
-rotl(uint64_t x, int b)
-{
-	return x << b | x >> (64 - b);
-}
-
-static void
-sip_round(uint64_t v[4])
-{
-	v[0] += v[1];
-	v[1] = rotl(v[1], 13) ^ v[0];
-	v[0] = rotl(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotl(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotl(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotl(v[1], 17) ^ v[2];
-	v[2] = rotl(v[2], 32);
-}
-
 /*
- * SipHash-1-3 with key 0. The keys are kept in records, so they must be the same in every process;
+ * SipHash with key 0. The keys are kept in records, so they must be the same in every process;
  * that somebody can aim at a collision gives him nothing he could not write into References.
  */
 static uint64_t
 key_of(struct str s)
 {
-	uint64_t v[4] = {
-	    0x736f6d6570736575u, 0x646f72616e646f6du, 0x6c7967656e657261u, 0x7465646279746573u};
-	uint64_t tail = (uint64_t)s.n << 56, m;
-	size_t i = 0;
+	uint64_t key = siphash(0, 0, s);
 
-	for (; i + 8 <= s.n; i += 8) {
-		m = le64_get(s.p + i);
-		v[3] ^= m;
-		sip_round(v);
-		v[0] ^= m;
-	}
-	for (size_t k = 0; i + k < s.n; k++)
-		tail |= (uint64_t)(unsigned char)s.p[i + k] << (8 * k);
-	v[3] ^= tail;
-	sip_round(v);
-	v[0] ^= tail;
-	v[2] ^= 0xff;
-	for (int k = 0; k < 3; k++)
-		sip_round(v);
-	m = v[0] ^ v[1] ^ v[2] ^ v[3];
 	/* 0 means no key. */
-	return m != 0 ? m : 1;
+	return key != 0 ? key : 1;
 }
 
 /* ---- message ids ---- */
