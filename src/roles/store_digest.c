@@ -186,15 +186,18 @@ void
 store_digest_pump(struct store_role *s)
 {
 	struct blob_id page[DIGEST_PAGE];
-	struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
 	size_t n = 0;
 
-	if (!s->is_digest_missed || s->digests_ahead > 0 || s->answered_n > 0 || l == NULL || store_is_full(s->store) || store_is_busy(s->store))
+	if (!s->is_digest_missed || s->digests_ahead > 0 || role_link_any(s->role, ROLE_WORKER, 0) == NULL ||
+	    store_is_full(s->store) || store_is_busy(s->store))
 		return;
+	/* The next page begins after what is stored: the last one's answers do not wait for company. */
+	answered_store(s);
 	s->is_digest_missed = false;
 	if (mailbox_digest_pending(store_snapshot(s->store), (struct blob_id){0}, page, DIGEST_PAGE, &n) != ST_OK)
 		return;
 	for (size_t i = 0; i < n; i++) {
+		struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
 		/* Read bodies of a page are bounded like those in flight. */
 		s->is_digest_missed = true;
 		if (!worker_has_room(s, l))

@@ -88,7 +88,11 @@ class Group:
         return total
 
     def wait_idle(self, window_s, limit_s, share=0.01):
-        """Until it used less than `share` of a CPU for window_s. True when it came to rest."""
+        """
+        Until it used less than `share` of a CPU for window_s: the seconds until that began, or None
+        when it did not come to rest.
+        """
+        began = time.monotonic()
         end = time.monotonic() + limit_s
         quiet_since, last_t, last_cpu = time.monotonic(), time.monotonic(), self.cpu_seconds()
         while time.monotonic() < end:
@@ -97,9 +101,9 @@ class Group:
             if cpu - last_cpu > share * (now - last_t):
                 quiet_since = now
             if now - quiet_since >= window_s:
-                return True
+                return quiet_since - began
             last_t, last_cpu = now, cpu
-        return False
+        return None
 
     def stop(self):
         """End what is left, by pid, and remove the group. May be called again."""

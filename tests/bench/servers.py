@@ -102,8 +102,9 @@ class Posthorn:
         lines = (self.folder / "posthorn.conf").read_text().splitlines()
         return "\n".join(line for line in lines if line.strip() and not line.lstrip().startswith("#"))
 
-    # Checkpoints come every 5 s unless configured otherwise.
-    idle_window_s = 6
+    def wait_rest(self, limit_s):
+        """Checkpoints come within 5 s; compression begins when nothing came for 30 s."""
+        return self.group.wait_idle(33, limit_s)
 
 
 POSTFIX_MAIN = """\
@@ -136,7 +137,6 @@ class Postfix:
     """Debian's Postfix: queue and Maildir synced to disk, no chroot, 600 processes allowed."""
 
     name = "postfix"
-    idle_window_s = 2
 
     def __init__(self, folder, port=22525):
         self.folder, self.smtp_port = pathlib.Path(folder), port
@@ -173,6 +173,9 @@ class Postfix:
         subprocess.run(["postfix", "-c", str(self.folder / "etc"), "stop"], capture_output=True, check=False)
         time.sleep(0.5)
         self.group.stop()
+
+    def wait_rest(self, limit_s):
+        return self.group.wait_idle(2, limit_s)
 
     def is_delivered(self):
         for queue in ("incoming", "active", "deferred", "maildrop"):
