@@ -1,7 +1,9 @@
 /*
- * The simulator: the real roles of one machine in one process, on a fake clock and a disk that forgets what was not synced.
+ * The simulator: the real roles of one machine in one process, on a fake clock and a disk that
+ * forgets what was not synced.
  *
- * A run follows from its struct sim_plan alone: the same plan gives the same trace hash. See docs/internals/simulator.md.
+ * A run follows from its struct sim_plan alone: the same plan gives the same trace hash. See
+ * docs/internals/simulator.md.
  */
 #ifndef POSTHORN_TESTS_SIM_SIM_H
 #define POSTHORN_TESTS_SIM_SIM_H
@@ -17,7 +19,7 @@
 #include "sys/disk_sim.h"
 
 enum {
-	SIM_ACCOUNTS = 6,	/* the last one has a small quota */
+	SIM_ACCOUNTS = 6, /* the last one has a small quota */
 	SIM_QUOTA_BYTES = 150000,
 	SIM_CLIENTS_MAX = 8,
 	SIM_MESSAGES_MAX = 4096,
@@ -30,9 +32,9 @@ enum { SIM_RCPT_ALIAS = SIM_ACCOUNTS, SIM_RCPT_UNKNOWN, SIM_RCPT_KINDS };
 enum { SIM_ALIAS_MASK = 7 };
 
 enum sim_cut {
-	SIM_CUT_DROP,	/* before the sync: nothing unsynced is left */
-	SIM_CUT_TEAR,	/* before the sync: any sectors of what it would have made durable */
-	SIM_CUT_AFTER,	/* behind the sync, before anybody was told */
+	SIM_CUT_DROP,  /* before the sync: nothing unsynced is left */
+	SIM_CUT_TEAR,  /* before the sync: any sectors of what it would have made durable */
+	SIM_CUT_AFTER, /* behind the sync, before anybody was told */
 };
 
 struct sim_plan {
@@ -47,7 +49,7 @@ struct sim_plan {
 
 struct sim_result {
 	uint64_t hash;
-	uint64_t syncs;	/* of the first life */
+	uint64_t syncs; /* of the first life */
 	uint32_t messages, acknowledged, power_cuts, kills, faults, verified;
 	bool is_good;
 };
@@ -56,13 +58,14 @@ struct sim_result {
 struct sim_message {
 	size_t bytes;
 	uint64_t seed;
-	bool is_complete;	/* its end was written to the socket */
+	bool is_complete; /* its end was written to the socket */
 	/* Bits by account. */
 	uint8_t sent, acked, refused, seen, going, gone;
-	uint32_t uid[SIM_ACCOUNTS];	/* 0: not known to be durable */
+	uint32_t uid[SIM_ACCOUNTS]; /* 0: not known to be durable */
 };
 
-/* A disk as one life of the store role sees it: a process that was killed changes no names any more. */
+/* A disk as one life of the store role sees it: a process that was killed changes no names any
+ * more. */
 struct sim_gate {
 	struct disk base;
 	struct disk_ops ops;
@@ -75,17 +78,27 @@ struct sim_child {
 	enum role_kind kind;
 	struct role *role;
 	struct link *ctl;
-	struct sim_gate *gate;	/* of the store */
+	struct sim_gate *gate; /* of the store */
 	bool is_ready, is_dead, is_verified;
 	uint64_t restart_ms;
 };
 
-enum sim_want { SIM_GREET, SIM_HELO, SIM_MAIL, SIM_RCPT, SIM_DATA, SIM_END, SIM_RSET, SIM_NOOP, SIM_QUIT };
+enum sim_want {
+	SIM_GREET,
+	SIM_HELO,
+	SIM_MAIL,
+	SIM_RCPT,
+	SIM_DATA,
+	SIM_END,
+	SIM_RSET,
+	SIM_NOOP,
+	SIM_QUIT
+};
 
 struct sim_expect {
 	enum sim_want want;
 	uint8_t rcpt;
-	uint8_t mask;	/* of accounts: END acknowledges these */
+	uint8_t mask; /* of accounts: END acknowledges these */
 	uint32_t message;
 };
 
@@ -101,9 +114,9 @@ struct sim_client {
 	size_t expects_n;
 	struct sim_expect script[SIM_RCPTS_MAX + 4];
 	size_t script_n, script_at;
-	uint32_t message;	/* + 1; 0: none */
-	size_t message_end;	/* of out: when sent, the message is complete; 0: not in out */
-	uint32_t ending;	/* the message message_end is of */
+	uint32_t message;   /* + 1; 0: none */
+	size_t message_end; /* of out: when sent, the message is complete; 0: not in out */
+	uint32_t ending;    /* the message message_end is of */
 	uint8_t accepted[SIM_RCPTS_MAX];
 	size_t accepted_n;
 };
@@ -114,14 +127,14 @@ struct sim_world {
 	struct sim_plan plan;
 	struct sim_result result;
 	struct prng r;	/* of the machine */
-	struct prng rc;	/* of the clients */
+	struct prng rc; /* of the clients */
 	struct clock clock;
 	struct loop *loop;
 	struct disk *disk;
 	struct index_sim_state index;
 	struct embedded_options options;
 	struct sim_child children[SIM_CHILDREN];
-	struct sockaddr_un address[2];	/* SMTP, LMTP */
+	struct sockaddr_un address[2]; /* SMTP, LMTP */
 	socklen_t address_n[2];
 	struct sim_client clients[SIM_CLIENTS_MAX];
 	size_t clients_n;
@@ -129,8 +142,8 @@ struct sim_world {
 	uint32_t messages_n, messages_max;
 	size_t inline_bytes_max, staged_bytes_max;
 	uint64_t turns;
-	uint64_t syncs;		/* since the start of the run */
-	uint64_t cut_at;	/* the sync that is cut; 0: none */
+	uint64_t syncs;	 /* since the start of the run */
+	uint64_t cut_at; /* the sync that is cut; 0: none */
 	enum sim_cut cut;
 	bool is_cut, is_cut_due, is_closing_down, is_rough, is_failed;
 	struct buf scratch, want;

@@ -1,4 +1,5 @@
-/* SMTP and LMTP clients: every one sends its own messages, once each, and remembers what was acknowledged. */
+/* SMTP and LMTP clients: every one sends its own messages, once each, and remembers what was
+ * acknowledged. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -49,7 +50,8 @@ client_connect(struct sim_client *c)
 		return;
 	c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	CHECK(c->fd >= 0);
-	if (connect(c->fd, (struct sockaddr *)&w->address[c->is_lmtp], w->address_n[c->is_lmtp]) != 0) {
+	if (connect(c->fd, (struct sockaddr *)&w->address[c->is_lmtp], w->address_n[c->is_lmtp]) !=
+	    0) {
 		client_close(c);
 		return;
 	}
@@ -74,7 +76,9 @@ rcpt_put(struct buf *out, uint8_t rcpt)
 static void
 client_say(struct sim_client *c, const struct sim_expect *e)
 {
-	static const char *const words[] = {[SIM_RSET] = "RSET\r\n", [SIM_NOOP] = "NOOP\r\n", [SIM_QUIT] = "QUIT\r\n",
+	static const char *const words[] = {[SIM_RSET] = "RSET\r\n",
+	    [SIM_NOOP] = "NOOP\r\n",
+	    [SIM_QUIT] = "QUIT\r\n",
 	    [SIM_DATA] = "DATA\r\n"};
 
 	CHECK(c->expects_n < COUNT_OF(c->expects));
@@ -129,16 +133,18 @@ message_begin(struct sim_client *c)
 {
 	struct sim_world *w = c->w;
 	uint32_t number = w->messages_n++;
-	size_t rcpts = prng_below(&w->rc, 3) ? 1 : 2 + (size_t)prng_below(&w->rc, SIM_RCPTS_MAX - 2);
+	size_t rcpts =
+	    prng_below(&w->rc, 3) ? 1 : 2 + (size_t)prng_below(&w->rc, SIM_RCPTS_MAX - 2);
 
-	w->messages[number] =
-	    (struct sim_message){.bytes = message_bytes(w), .seed = w->plan.seed * 1000003 + number};
+	w->messages[number] = (struct sim_message){
+	    .bytes = message_bytes(w), .seed = w->plan.seed * 1000003 + number};
 	c->message = number + 1;
 	c->accepted_n = c->script_n = c->script_at = 0;
 	c->script[c->script_n++] = (struct sim_expect){.want = SIM_MAIL, .message = number};
 	while (rcpts-- > 0)
-		c->script[c->script_n++] = (struct sim_expect){
-		    .want = SIM_RCPT, .rcpt = (uint8_t)prng_below(&w->rc, SIM_RCPT_KINDS), .message = number};
+		c->script[c->script_n++] = (struct sim_expect){.want = SIM_RCPT,
+		    .rcpt = (uint8_t)prng_below(&w->rc, SIM_RCPT_KINDS),
+		    .message = number};
 	c->script[c->script_n++] = (struct sim_expect){.want = SIM_DATA, .message = number};
 }
 
@@ -170,7 +176,8 @@ client_next(struct sim_client *c)
 		client_say(c, &(struct sim_expect){.want = SIM_QUIT});
 		c->is_quitting = true;
 	} else if (what < 38) {
-		c->idle_until_ms = clock_mono_ms(&w->clock) + prng_below(&w->rc, what == 37 ? 40000 : 300);
+		c->idle_until_ms =
+		    clock_mono_ms(&w->clock) + prng_below(&w->rc, what == 37 ? 40000 : 300);
 	} else {
 		client_close(c);
 	}
@@ -198,11 +205,13 @@ client_send_message(struct sim_client *c, uint32_t number)
 		uint8_t mask = rcpt_mask(c->accepted[i]);
 		all |= mask;
 		if (c->is_lmtp)
-			c->expects[c->expects_n++] = (struct sim_expect){.want = SIM_END, .mask = mask, .message = number};
+			c->expects[c->expects_n++] =
+			    (struct sim_expect){.want = SIM_END, .mask = mask, .message = number};
 	}
 	m->sent = all;
 	if (!c->is_lmtp)
-		c->expects[c->expects_n++] = (struct sim_expect){.want = SIM_END, .mask = all, .message = number};
+		c->expects[c->expects_n++] =
+		    (struct sim_expect){.want = SIM_END, .mask = all, .message = number};
 	body_put(c, number);
 	c->message = 0;
 	c->script_n = c->script_at = 0;
@@ -333,7 +342,8 @@ static void
 client_read(struct sim_client *c)
 {
 	char bytes[4096];
-	ssize_t n = recv(c->fd, bytes, 1 + (size_t)prng_below(&c->w->rc, sizeof(bytes)), MSG_DONTWAIT);
+	ssize_t n =
+	    recv(c->fd, bytes, 1 + (size_t)prng_below(&c->w->rc, sizeof(bytes)), MSG_DONTWAIT);
 
 	if (n < 0 && errno == EAGAIN)
 		return;

@@ -157,7 +157,8 @@ static const struct credential *
 any_credential(void)
 {
 	static struct credential c;
-	static const char hash[] = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
+	static const char hash[] = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$"
+				   "aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g";
 
 	c.argon2id_n = sizeof(hash) - 1;
 	memcpy(c.argon2id, hash, sizeof(hash) - 1);
@@ -174,13 +175,15 @@ setup_txn(struct txn *t, void *arg)
 	enum status st = directory_init(t);
 
 	(void)arg;
-	/* All that the role's own first transaction would write: it waits for it, and nobody steps for it then. */
+	/* All that the role's own first transaction would write: it waits for it, and nobody steps
+	 * for it then. */
 	if (st == ST_OK)
 		st = directory_secret(t, secret);
 	if (st == ST_OK)
 		st = directory_domain_add(t, TENANT_DEFAULT, STR("sim.example"), NULL);
 	for (unsigned i = 0; i < SIM_ACCOUNTS && st == ST_OK; i++) {
-		struct account_settings o = {.quota_bytes = i == SIM_ACCOUNTS - 1 ? SIM_QUOTA_BYTES : 0};
+		struct account_settings o = {
+		    .quota_bytes = i == SIM_ACCOUNTS - 1 ? SIM_QUOTA_BYTES : 0};
 		char name[] = "a0@sim.example";
 		struct account_id id;
 		name[1] = (char)('0' + i);
@@ -215,7 +218,8 @@ sim_machine_init(struct sim_world *w)
 	w->options.simulated_index = &w->index;
 	w->options.threaded = false;
 	machine_setup(w);
-	/* From here on only store_steps commits: what is acknowledged earlier than that is a bug to be found. */
+	/* From here on only store_steps commits: what is acknowledged earlier than that is a bug to
+	 * be found. */
 	w->options.manual_steps = true;
 	w->index.on_commit = on_commit;
 	w->index.arg = w;
@@ -285,7 +289,8 @@ children_wire(struct sim_child *a, struct sim_child *b)
 	child_tell_peer(b, a, fds[1]);
 }
 
-/* A Unix socket with a name of the kernel's choice instead of a port: nothing outside can meet it. */
+/* A Unix socket with a name of the kernel's choice instead of a port: nothing outside can meet it.
+ */
 static int
 listen_somewhere(struct sockaddr_un *address, socklen_t *n)
 {
@@ -293,7 +298,8 @@ listen_somewhere(struct sockaddr_un *address, socklen_t *n)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	*address = (struct sockaddr_un){.sun_family = family};
-	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)address, sizeof(family)) == 0 && listen(fd, 128) == 0);
+	CHECK(fd >= 0 && bind(fd, (struct sockaddr *)address, sizeof(family)) == 0 &&
+	      listen(fd, 128) == 0);
 	*n = sizeof(*address);
 	CHECK(getsockname(fd, (struct sockaddr *)address, n) == 0);
 	return fd;
@@ -308,7 +314,8 @@ child_send_listeners(struct sim_child *c)
 		int fd = listen_somewhere(&c->w->address[i], &c->w->address_n[i]);
 		struct buf frame;
 		buf_init(&frame, 256);
-		(void)rec_listener_put(&frame, &(struct rec_listener){.protocol = (uint8_t)protocols[i], .name = STR("sim")});
+		(void)rec_listener_put(&frame,
+		    &(struct rec_listener){.protocol = (uint8_t)protocols[i], .name = STR("sim")});
 		child_send_fd(c, &frame, fd);
 		close(fd);
 	}
@@ -390,7 +397,8 @@ child_drop(struct sim_child *c)
 	if (c->kind == ROLE_SMTPIN)
 		c->w->address_n[0] = c->w->address_n[1] = 0;
 	c->restart_ms =
-	    clock_mono_ms(&c->w->clock) + prng_below(&c->w->r, prng_below(&c->w->r, 2) ? RESTART_MS : RESTART_SOON_MS);
+	    clock_mono_ms(&c->w->clock) +
+	    prng_below(&c->w->r, prng_below(&c->w->r, 2) ? RESTART_MS : RESTART_SOON_MS);
 }
 
 void
@@ -403,7 +411,8 @@ sim_machine_kill(struct sim_world *w, size_t i)
 	child_drop(&w->children[i]);
 }
 
-/* A role that ended by itself. Behind an error of the disk nobody knows what its cache still holds. */
+/* A role that ended by itself. Behind an error of the disk nobody knows what its cache still holds.
+ */
 static void
 child_reap(struct sim_child *c)
 {

@@ -1,11 +1,12 @@
 /*
  * sim_receive: the simulator of receiving and storing.
  *
- *	sim_receive --seed N [--runs M]		M runs from seed N on; each seed's mishaps follow from it
- *	sim_receive --seed N --every-sync	the power goes at every sync the seed's calm run has, in three ways
- *	sim_receive --seed N --cut K:HOW	one of these: HOW is drop, tear or after
+ *	sim_receive --seed N [--runs M]		M runs from seed N on; each seed's mishaps follow
+ *from it sim_receive --seed N --every-sync	the power goes at every sync the seed's calm run
+ *has, in three ways sim_receive --seed N --cut K:HOW	one of these: HOW is drop, tear or after
  *
- * --twice makes each run twice and compares. --verbose says what happens. Exit code 1 at the first failure; how to replay is said.
+ * --twice makes each run twice and compares. --verbose says what happens. Exit code 1 at the first
+ *failure; how to replay is said.
  */
 #include <fcntl.h>
 #include <getopt.h>
@@ -21,7 +22,8 @@
 
 enum { PROGRESS_RUNS = 100 };
 
-static const char *const cut_names[] = {[SIM_CUT_DROP] = "drop", [SIM_CUT_TEAR] = "tear", [SIM_CUT_AFTER] = "after"};
+static const char *const cut_names[] = {
+    [SIM_CUT_DROP] = "drop", [SIM_CUT_TEAR] = "tear", [SIM_CUT_AFTER] = "after"};
 
 struct args {
 	struct sim_plan plan;
@@ -38,7 +40,8 @@ say_replay(const struct sim_plan *p)
 {
 	fprintf(stderr, "replay: sim_receive --verbose --seed %llu", (unsigned long long)p->seed);
 	if (p->cut_sync != 0)
-		fprintf(stderr, " --cut %llu:%s", (unsigned long long)p->cut_sync, cut_names[p->cut]);
+		fprintf(
+		    stderr, " --cut %llu:%s", (unsigned long long)p->cut_sync, cut_names[p->cut]);
 	fputc('\n', stderr);
 }
 
@@ -50,8 +53,9 @@ run(const struct sim_plan *plan, bool is_twice, struct sum *sum, struct sim_resu
 	if (r.is_good && is_twice) {
 		struct sim_result again = sim_run(plan);
 		if (again.hash != r.hash) {
-			fprintf(stderr, "seed %llu: two runs differ: %016llx, %016llx\n", (unsigned long long)plan->seed,
-			    (unsigned long long)r.hash, (unsigned long long)again.hash);
+			fprintf(stderr, "seed %llu: two runs differ: %016llx, %016llx\n",
+			    (unsigned long long)plan->seed, (unsigned long long)r.hash,
+			    (unsigned long long)again.hash);
 			r.is_good = false;
 		}
 	}
@@ -65,7 +69,8 @@ run(const struct sim_plan *plan, bool is_twice, struct sum *sum, struct sim_resu
 	if (!r.is_good)
 		say_replay(plan);
 	else if (plan->is_verbose)
-		fprintf(stderr, "seed %llu: hash %016llx\n", (unsigned long long)plan->seed, (unsigned long long)r.hash);
+		fprintf(stderr, "seed %llu: hash %016llx\n", (unsigned long long)plan->seed,
+		    (unsigned long long)r.hash);
 	if (result_out != NULL)
 		*result_out = r;
 	return r.is_good;
@@ -103,7 +108,8 @@ run_every_sync(const struct args *a, struct sum *sum)
 				if (!run(&plan, a->is_twice, sum, NULL))
 					return false;
 			}
-		printf("seed %llu: cut at each of %llu syncs\n", (unsigned long long)plan.seed, (unsigned long long)calm.syncs);
+		printf("seed %llu: cut at each of %llu syncs\n", (unsigned long long)plan.seed,
+		    (unsigned long long)calm.syncs);
 	}
 	return true;
 }
@@ -125,8 +131,9 @@ cut_parse(const char *text, struct sim_plan *plan)
 static bool
 args_parse(int argc, char **argv, struct args *a)
 {
-	static const struct option options[] = {{"seed", required_argument, NULL, 's'}, {"runs", required_argument, NULL, 'r'},
-	    {"cut", required_argument, NULL, 'c'}, {"every-sync", no_argument, NULL, 'e'}, {"twice", no_argument, NULL, 't'},
+	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+	    {"runs", required_argument, NULL, 'r'}, {"cut", required_argument, NULL, 'c'},
+	    {"every-sync", no_argument, NULL, 'e'}, {"twice", no_argument, NULL, 't'},
 	    {"verbose", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
 	int o;
 
@@ -157,18 +164,22 @@ main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!args_parse(argc, argv, &a)) {
-		fprintf(stderr, "usage: sim_receive [--seed N] [--runs N] [--every-sync | --cut K:drop|tear|after] [--twice] [--verbose]\n");
+		fprintf(stderr, "usage: sim_receive [--seed N] [--runs N] [--every-sync | --cut "
+				"K:drop|tear|after] [--twice] [--verbose]\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	map_seed(1, 2);
 	clock_init_fake(&clock, 0);
-	log_setup("sim", a.plan.is_verbose ? 2 : open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR, LOG_TEXT, &clock);
+	log_setup("sim", a.plan.is_verbose ? 2 : open("/dev/null", O_WRONLY | O_CLOEXEC), LOG_ERROR,
+	    LOG_TEXT, &clock);
 	printf("seed %llu\n", (unsigned long long)a.plan.seed);
 	is_good = a.is_every_sync ? run_every_sync(&a, &sum) : run_seeds(&a, &sum);
-	printf("%llu runs, %llu power cuts, %llu kills, %llu disk errors; %llu messages, %llu acknowledged; %llu verifications\n",
-	    (unsigned long long)sum.runs, (unsigned long long)sum.power_cuts, (unsigned long long)sum.kills,
-	    (unsigned long long)sum.faults, (unsigned long long)sum.messages, (unsigned long long)sum.acknowledged,
+	printf("%llu runs, %llu power cuts, %llu kills, %llu disk errors; %llu messages, %llu "
+	       "acknowledged; %llu verifications\n",
+	    (unsigned long long)sum.runs, (unsigned long long)sum.power_cuts,
+	    (unsigned long long)sum.kills, (unsigned long long)sum.faults,
+	    (unsigned long long)sum.messages, (unsigned long long)sum.acknowledged,
 	    (unsigned long long)sum.verified);
 	return is_good ? 0 : 1;
 }

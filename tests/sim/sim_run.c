@@ -1,4 +1,5 @@
-/* One run: lives of the machine between mishaps, and a calm end in which everything must be there. */
+/* One run: lives of the machine between mishaps, and a calm end in which everything must be there.
+ */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ sim_say(const struct sim_world *w, const char *fmt, ...)
 	if (!w->plan.is_verbose)
 		return;
 	va_start(ap, fmt);
-	fprintf(stderr, "[turn %llu, sync %llu] ", (unsigned long long)w->turns, (unsigned long long)w->syncs);
+	fprintf(stderr, "[turn %llu, sync %llu] ", (unsigned long long)w->turns,
+	    (unsigned long long)w->syncs);
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
@@ -43,8 +45,8 @@ sim_fail(struct sim_world *w, const char *fmt, ...)
 		return;
 	w->is_failed = true;
 	va_start(ap, fmt);
-	fprintf(stderr, "seed %llu, turn %llu, sync %llu: ", (unsigned long long)w->plan.seed, (unsigned long long)w->turns,
-	    (unsigned long long)w->syncs);
+	fprintf(stderr, "seed %llu, turn %llu, sync %llu: ", (unsigned long long)w->plan.seed,
+	    (unsigned long long)w->turns, (unsigned long long)w->syncs);
 	vfprintf(stderr, fmt, ap);
 	fputc('\n', stderr);
 	va_end(ap);
@@ -128,12 +130,12 @@ disk_has_room(struct sim_world *w)
 static void
 disk_fails(struct sim_world *w)
 {
-	static const enum disk_sim_op ops[] = {DISK_SIM_WRITE, DISK_SIM_WRITE, DISK_SIM_SYNC, DISK_SIM_SYNC, DISK_SIM_READ,
-	    DISK_SIM_OPEN, DISK_SIM_NAMES, DISK_SIM_TRUNCATE};
+	static const enum disk_sim_op ops[] = {DISK_SIM_WRITE, DISK_SIM_WRITE, DISK_SIM_SYNC,
+	    DISK_SIM_SYNC, DISK_SIM_READ, DISK_SIM_OPEN, DISK_SIM_NAMES, DISK_SIM_TRUNCATE};
 	enum disk_sim_op op = ops[prng_below(&w->r, COUNT_OF(ops))];
 
-	disk_sim_fail(w->disk, op, 1 + prng_below(&w->r, 20), prng_below(&w->r, 4) ? ST_IO : ST_LIMIT,
-	    (size_t)prng_below(&w->r, 9000));
+	disk_sim_fail(w->disk, op, 1 + prng_below(&w->r, 20),
+	    prng_below(&w->r, 4) ? ST_IO : ST_LIMIT, (size_t)prng_below(&w->r, 9000));
 	w->result.faults++;
 	sim_say(w, "the disk will fail (%d)", (int)op);
 }
@@ -150,7 +152,8 @@ clock_jumps(struct sim_world *w)
 		w->clock.fake_wall_ms -= by;
 }
 
-/* Some client is in the middle of a body that is partly in the store: the moment in which most can go wrong. */
+/* Some client is in the middle of a body that is partly in the store: the moment in which most can
+ * go wrong. */
 static bool
 is_staging(const struct sim_world *w)
 {
@@ -238,8 +241,8 @@ world_turn(struct sim_world *w)
 		if (prng_below(&w->rc, 3))
 			sim_client_step(&w->clients[i]);
 	store_steps(w);
-	if (!w->is_cut && !w->is_cut_due && prng_below(&w->r, 60) == 0 && sim_machine_store(w) != NULL &&
-	    w->children[SIM_STORE].is_verified)
+	if (!w->is_cut && !w->is_cut_due && prng_below(&w->r, 60) == 0 &&
+	    sim_machine_store(w) != NULL && w->children[SIM_STORE].is_verified)
 		sim_expunge(w, sim_machine_store(w));
 	sim_machine_turn(w, world_wait_ms(w));
 }
@@ -329,8 +332,9 @@ fail_restless(struct sim_world *w)
 	buf_init(&status, 65536);
 	for (size_t i = 0; i < w->clients_n; i++)
 		if (!sim_client_is_done(&w->clients[i]))
-			(void)buf_putf(&status, " client %zu waits for %zu answers and has %zu bytes to send;", i, w->clients[i].expects_n,
-			    w->clients[i].out.n - w->clients[i].sent);
+			(void)buf_putf(&status,
+			    " client %zu waits for %zu answers and has %zu bytes to send;", i,
+			    w->clients[i].expects_n, w->clients[i].out.n - w->clients[i].sent);
 	if (sim_machine_store(w) != NULL)
 		role_store_ops.status(role_self(w->children[SIM_STORE].role), &status);
 	sim_fail(w, "it does not come to rest: %.*s", STR_ARG(buf_str(&status)));

@@ -17,8 +17,8 @@ sim_message_make(const struct sim_message *m, uint32_t number, struct buf *out)
 
 	prng_init(&r, m->seed);
 	buf_reset(out);
-	(void)buf_putf(out, "X-Sim: %010u\r\nFrom: <m%u@client.example>\r\nSubject: %llx\r\n\r\n", number, number,
-	    (unsigned long long)prng_u64(&r));
+	(void)buf_putf(out, "X-Sim: %010u\r\nFrom: <m%u@client.example>\r\nSubject: %llx\r\n\r\n",
+	    number, number, (unsigned long long)prng_u64(&r));
 	while (out->n < m->bytes) {
 		size_t n = size_min((size_t)prng_below(&r, 79), m->bytes - out->n);
 		uint64_t bits = prng_u64(&r);
@@ -42,7 +42,7 @@ cap_of(unsigned account)
 }
 
 struct found {
-	uint8_t *n;	/* by message and account */
+	uint8_t *n; /* by message and account */
 	uint64_t bytes;
 	uint32_t count, uid_last;
 };
@@ -52,16 +52,16 @@ number_of(struct sim_world *w, struct str body, uint32_t *out)
 {
 	uint64_t n;
 
-	if (body.n < 17 || !str_has_prefix(body, STR("X-Sim: ")) || str_to_u64(str_of(body.p + 7, 10), &n) != ST_OK ||
-	    n >= w->messages_n)
+	if (body.n < 17 || !str_has_prefix(body, STR("X-Sim: ")) ||
+	    str_to_u64(str_of(body.p + 7, 10), &n) != ST_OK || n >= w->messages_n)
 		return false;
 	*out = (uint32_t)n;
 	return true;
 }
 
 static void
-verify_entry(struct sim_world *w, const struct mailbox *box, unsigned account, const struct mailbox_entry *e,
-    struct found *f)
+verify_entry(struct sim_world *w, const struct mailbox *box, unsigned account,
+    const struct mailbox_entry *e, struct found *f)
 {
 	struct mailbox_message mm;
 	struct sim_message *m;
@@ -71,7 +71,8 @@ verify_entry(struct sim_world *w, const struct mailbox *box, unsigned account, c
 	f->bytes += e->size_bytes;
 	f->count++;
 	if (e->uid <= f->uid_last || e->uid >= box->state.uidnext)
-		sim_fail(w, "a%u: uid %u after %u, next is %u", account, e->uid, f->uid_last, box->state.uidnext);
+		sim_fail(w, "a%u: uid %u after %u, next is %u", account, e->uid, f->uid_last,
+		    box->state.uidnext);
 	f->uid_last = e->uid;
 	buf_reset(&w->scratch);
 	if (mailbox_message_get(box, e->message, &mm) != ST_OK ||
@@ -79,23 +80,27 @@ verify_entry(struct sim_world *w, const struct mailbox *box, unsigned account, c
 		sim_fail(w, "a%u: uid %u cannot be read", account, e->uid);
 		return;
 	}
-	if (w->scratch.n != e->size_bytes || mm.body_bytes + mm.head.n != e->size_bytes || mm.uid != e->uid)
+	if (w->scratch.n != e->size_bytes || mm.body_bytes + mm.head.n != e->size_bytes ||
+	    mm.uid != e->uid)
 		sim_fail(w, "a%u: uid %u: sizes differ", account, e->uid);
 	body = str_from(buf_str(&w->scratch), mm.head.n);
-	if (!str_has_prefix(buf_str(&w->scratch), STR("Return-Path: <m")) || !number_of(w, body, &number)) {
+	if (!str_has_prefix(buf_str(&w->scratch), STR("Return-Path: <m")) ||
+	    !number_of(w, body, &number)) {
 		sim_fail(w, "a%u: uid %u is none of ours", account, e->uid);
 		return;
 	}
 	m = &w->messages[number];
 	sim_message_make(m, number, &w->want);
 	if (!str_eq(body, buf_str(&w->want)))
-		sim_fail(w, "a%u: message %u is changed (%zu bytes of %zu)", account, number, body.n, w->want.n);
+		sim_fail(w, "a%u: message %u is changed (%zu bytes of %zu)", account, number,
+		    body.n, w->want.n);
 	if (!m->is_complete || (m->sent & 1u << account) == 0)
 		sim_fail(w, "a%u: message %u was never sent there", account, number);
 	if (++f->n[number * SIM_ACCOUNTS + account] > 1)
 		sim_fail(w, "a%u: message %u is there twice", account, number);
 	if (m->uid[account] != 0 && m->uid[account] != e->uid)
-		sim_fail(w, "a%u: message %u had uid %u, now %u", account, number, m->uid[account], e->uid);
+		sim_fail(w, "a%u: message %u had uid %u, now %u", account, number, m->uid[account],
+		    e->uid);
 	if ((m->acked & 1u << account) != 0)
 		m->uid[account] = e->uid;
 }
@@ -111,7 +116,8 @@ verify_account(struct sim_world *w, struct store *s, unsigned account, struct fo
 
 	CHECK(entries != NULL);
 	f->bytes = f->count = f->uid_last = 0;
-	if (mailbox_open(store_snapshot(s), &cap, MAILBOX_INBOX, MAILBOX_READ, clock_wall_ms(&w->clock), &box) != ST_OK ||
+	if (mailbox_open(store_snapshot(s), &cap, MAILBOX_INBOX, MAILBOX_READ,
+		clock_wall_ms(&w->clock), &box) != ST_OK ||
 	    mailbox_list(&box, 0, entries, SIM_MESSAGES_MAX, &n) != ST_OK ||
 	    mailbox_usage(store_snapshot(s), cap.account, &usage) != ST_OK) {
 		sim_fail(w, "a%u: the mailbox cannot be read", account);
@@ -120,16 +126,21 @@ verify_account(struct sim_world *w, struct store *s, unsigned account, struct fo
 	for (size_t i = 0; i < n && !w->is_failed; i++)
 		verify_entry(w, &box, account, &entries[i], f);
 	free(entries);
-	if (!w->is_failed && (box.state.count != f->count || box.state.bytes != f->bytes || box.state.unseen != f->count ||
-	                         usage.bytes != f->bytes || usage.messages != f->count))
-		sim_fail(w, "a%u: %u messages of %llu bytes, but the mailbox says %u of %llu, the account %llu of %llu", account,
-		    f->count, (unsigned long long)f->bytes, box.state.count, (unsigned long long)box.state.bytes,
-		    (unsigned long long)usage.messages, (unsigned long long)usage.bytes);
+	if (!w->is_failed && (box.state.count != f->count || box.state.bytes != f->bytes ||
+				 box.state.unseen != f->count || usage.bytes != f->bytes ||
+				 usage.messages != f->count))
+		sim_fail(w,
+		    "a%u: %u messages of %llu bytes, but the mailbox says %u of %llu, the account "
+		    "%llu of %llu",
+		    account, f->count, (unsigned long long)f->bytes, box.state.count,
+		    (unsigned long long)box.state.bytes, (unsigned long long)usage.messages,
+		    (unsigned long long)usage.bytes);
 }
 
 /* What the acknowledgements (and what was seen after an earlier recovery) promise. */
 static void
-verify_promises(struct sim_world *w, uint32_t number, unsigned account, bool is_there, bool is_recovered)
+verify_promises(
+    struct sim_world *w, uint32_t number, unsigned account, bool is_there, bool is_recovered)
 {
 	struct sim_message *m = &w->messages[number];
 	uint8_t bit = (uint8_t)(1u << account);
@@ -144,7 +155,8 @@ verify_promises(struct sim_world *w, uint32_t number, unsigned account, bool is_
 	if (is_there && (m->refused & bit & (uint8_t)~m->acked) != 0)
 		sim_fail(w, "a%u: message %u was refused and is there", account, number);
 	if (!is_there && ((m->acked | m->seen) & bit & (uint8_t) ~(m->gone | m->going)) != 0)
-		sim_fail(w, "a%u: message %u was %s and is lost", account, number, (m->acked & bit) != 0 ? "acknowledged" : "seen");
+		sim_fail(w, "a%u: message %u was %s and is lost", account, number,
+		    (m->acked & bit) != 0 ? "acknowledged" : "seen");
 	if (is_there && is_recovered)
 		m->seen |= bit;
 }
@@ -164,7 +176,8 @@ sim_verify(struct sim_world *w, struct store *s, bool is_recovered)
 	}
 	for (uint32_t number = 0; number < w->messages_n; number++)
 		for (unsigned a = 0; a < SIM_ACCOUNTS && !w->is_failed; a++)
-			verify_promises(w, number, a, f.n[number * SIM_ACCOUNTS + a] > 0, is_recovered);
+			verify_promises(
+			    w, number, a, f.n[number * SIM_ACCOUNTS + a] > 0, is_recovered);
 	free(f.n);
 	w->result.verified++;
 }
@@ -175,7 +188,9 @@ sim_verify_digests(struct sim_world *w, struct store *s)
 	struct blob_id pending[1];
 	size_t n = 0;
 
-	if (mailbox_digest_pending(store_snapshot(s), (struct blob_id){0}, pending, 1, &n) != ST_OK || n > 0)
+	if (mailbox_digest_pending(store_snapshot(s), (struct blob_id){0}, pending, 1, &n) !=
+		ST_OK ||
+	    n > 0)
 		sim_fail(w, "bodies without a digest");
 }
 
@@ -195,8 +210,8 @@ expunge_txn(struct txn *t, void *arg)
 	struct mailbox_cap cap = cap_of(x->account);
 	struct mailbox box;
 	size_t taken = 0;
-	enum status st =
-	    mailbox_open(t, &cap, MAILBOX_INBOX, MAILBOX_EXPUNGE, clock_wall_ms(&x->w->clock), &box);
+	enum status st = mailbox_open(
+	    t, &cap, MAILBOX_INBOX, MAILBOX_EXPUNGE, clock_wall_ms(&x->w->clock), &box);
 
 	if (st == ST_OK)
 		st = mailbox_expunge(&box, x->uids, x->n, &taken, NULL);
@@ -226,7 +241,8 @@ expunge_choose(struct expunge *x)
 
 	for (uint32_t i = 0; i < w->messages_n && x->n < EXPUNGE_MAX; i++) {
 		struct sim_message *m = &w->messages[i];
-		if (m->uid[x->account] == 0 || ((m->gone | m->going) & bit) != 0 || prng_below(&w->r, 3))
+		if (m->uid[x->account] == 0 || ((m->gone | m->going) & bit) != 0 ||
+		    prng_below(&w->r, 3))
 			continue;
 		/* Messages were numbered before they got their uids: only ascending ones. */
 		if (x->n > 0 && m->uid[x->account] <= x->uids[x->n - 1])
