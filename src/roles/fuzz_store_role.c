@@ -90,6 +90,12 @@ role_link_generation(const struct role *r, enum role_kind kind, uint16_t index)
 	return index == 0 && i < COUNT_OF(peers) ? r->generation[i] : 0;
 }
 
+void *
+role_self(struct role *r)
+{
+	return r->store;
+}
+
 void
 role_fail(struct role *r, struct str why)
 {
