@@ -696,12 +696,15 @@ look_at_space(struct embedded *e, uint64_t now)
 {
 	uint64_t floor, share;
 
-	if (now < e->free_check_ms)
+	/* Every so often, and sooner when much is coming in: the floor must not be far below us when we look. */
+	if (now < e->free_check_ms && e->bytes_appended - e->free_check_bytes < FREE_CHECK_BYTES)
 		return;
+	e->free_check_bytes = e->bytes_appended;
 	e->free_check_ms = now + FREE_CHECK_INTERVAL_MS;
 	if (e->disk->ops->free_bytes(e->disk, &e->free_bytes, &e->total_bytes) == ST_OK) {
 		share = e->total_bytes / 100 * e->o.free_floor_percent;
-		floor = e->o.free_floor_bytes > share ? e->o.free_floor_bytes : share;
+		/* The smaller of the two: on a large disk a share of it is more than anybody needs. */
+		floor = share > 0 && share < e->o.free_floor_bytes ? share : e->o.free_floor_bytes;
 		if (e->is_full != (e->free_bytes < floor))
 			log_event(LOG_WARN, e->is_full ? "store.room-again" : "store.full",
 			    LOG_U64("free_bytes", e->free_bytes), LOG_U64("floor_bytes", floor));

@@ -37,7 +37,7 @@ struct embedded_options {
 	size_t delta_bytes_max;
 	uint64_t checkpoint_log_bytes;
 	uint64_t checkpoint_interval_ms;
-	/* Full when the disk has less than the larger of the two. */
+	/* Full when the disk has less than the smaller of the two; no percent: the bytes alone. */
 	uint64_t free_floor_bytes;
 	unsigned free_floor_percent;
 	int archive_level;		/* zstd; 0: stored as they are */

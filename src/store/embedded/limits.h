@@ -38,6 +38,8 @@
 #define REPLAY_BLOB_GAP_MAX (1u << 20)
 
 #define FREE_CHECK_INTERVAL_MS 1000
+/* ... or when this much has come in since: a fast writer fills 100 MB in that second. A look costs a microsecond. */
+#define FREE_CHECK_BYTES (4u << 20)
 #define INDEX_MAP_BYTES_DEFAULT ((uint64_t)64 << 30)
 #define INDEX_MAP_BYTES_MIN ((uint64_t)1 << 20)
 
