@@ -358,7 +358,7 @@ attempt_run(struct attempt *a, struct link *l)
 		return false;
 	}
 	if (st == ST_OK && a->r->is_staged && (a->stage == NULL || a->stage->is_failed))
-		st = ST_IO;
+		st = store_is_full(s->store) ? ST_LIMIT : ST_IO;
 	if (st == ST_OK)
 		st = store_transact(s->store, deliver_txn, a, acknowledge, k);
 	if (st == ST_LIMIT && store_is_busy(s->store) && !store_is_full(s->store)) {

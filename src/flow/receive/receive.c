@@ -262,8 +262,12 @@ session_end(struct session *s)
 
 	if (m->is_staged && m->body.n > 0)
 		session_stage(s);
-	if (store == NULL || m->is_stage_failed) {
-		session_fail_message(s, 451, STR("4.3.0 The mail store cannot take this message at the moment, try again later"));
+	if (store == NULL) {
+		session_fail_message(s, 451, STR("4.3.0 The mail store is not available at the moment, try again later"));
+		return;
+	}
+	if (m->is_stage_failed) {
+		session_fail_message(s, 452, STR("4.3.1 The mail store has no room for this message at the moment, try again later"));
 		return;
 	}
 	buf_init(&head, RECEIVE_HEAD_MAX);
