@@ -19,6 +19,7 @@ struct link {
 	enum role_kind self, peer;
 	uint16_t peer_index;
 	bool is_with_fds, is_closed, is_broken, is_paused, is_dirty, is_waiting_write, was_high;
+	bool is_mute;		/* the peer reads no more; what it sent before is still taken, up to its end */
 	bool is_held;		/* the record being handled is shown again */
 	bool is_handling;	/* inside handler.record: link_free must wait */
 	bool is_freed;
@@ -116,7 +117,7 @@ link_waiting(const struct link *l)
 struct buf *
 link_out(struct link *l)
 {
-	if (l->is_closed) {
+	if (l->is_closed || l->is_mute) {
 		/* Nobody reads it any more; keep the buffer from growing. */
 		buf_reset(&l->out);
 		l->sent = 0;
@@ -145,35 +146,32 @@ link_end(struct link *l, const char *why)
 	l->h->closed(l->arg, l);
 }
 
-/* Writes what waits; false when the peer is gone. */
-static bool
+/* Writes what waits. */
+static void
 link_write(struct link *l)
 {
-	while (link_waiting(l) > 0) {
+	while (link_waiting(l) > 0 && !l->is_mute) {
 		ssize_t n = send(l->fd, l->out.p + l->sent, link_waiting(l), MSG_NOSIGNAL | MSG_DONTWAIT);
 		if (n < 0 && errno == EINTR)
 			continue;
-		if (n < 0)
-			return errno == EAGAIN;
-		l->sent += (size_t)n;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		/* Gone; its last answers may still lie in our socket: the end comes when they are read. */
+		l->is_mute = n < 0;
+		l->sent += n < 0 ? 0 : (size_t)n;
 	}
 	l->sent = 0;
 	buf_reset(&l->out);
 	if (l->out.cap > LINK_READ_BYTES * 2)
 		buf_shrink(&l->out);
-	return true;
 }
 
-/* False: the peer is gone, and maybe l with it. */
-static bool
+static void
 link_write_turn(struct link *l)
 {
 	bool wait;
 
-	if (!link_write(l)) {
-		link_end(l, NULL);
-		return false;
-	}
+	link_write(l);
 	if (l->sent > LINK_OUT_HIGH) {
 		buf_consume(&l->out, l->sent);
 		l->sent = 0;
@@ -189,7 +187,6 @@ link_write_turn(struct link *l)
 		if (l->h->drained != NULL)
 			l->h->drained(l->arg, l);
 	}
-	return true;
 }
 
 static void
@@ -199,7 +196,7 @@ link_lazy_over(void *arg)
 
 	l->lazy_timer = (struct loop_id){0};
 	l->is_dirty = false;
-	(void)link_write_turn(l);
+	link_write_turn(l);
 }
 
 void
@@ -223,14 +220,14 @@ link_before_wait(void *arg)
 	}
 	loop_timer_del(l->loop, &l->lazy_timer);
 	l->is_dirty = false;
-	(void)link_write_turn(l);
+	link_write_turn(l);
 }
 
 void
 link_flush(struct link *l)
 {
 	if (!l->is_closed)
-		(void)link_write(l);
+		link_write(l);
 }
 
 static ssize_t
@@ -364,10 +361,12 @@ link_ready(void *arg, unsigned events)
 
 	if ((events & LOOP_WRITE) != 0) {
 		l->is_dirty = false;
-		if (!link_write_turn(l))
-			return;
+		link_write_turn(l);
 	}
-	if ((events & (LOOP_READ | LOOP_HUP)) != 0 && !l->is_paused)
+	if ((events & LOOP_HUP) != 0 && l->is_paused)
+		/* Nobody is left to answer what we have not read; and this would be reported every turn. */
+		link_end(l, NULL);
+	else if ((events & (LOOP_READ | LOOP_HUP)) != 0 && !l->is_paused)
 		link_read(l);
 }
 
@@ -403,12 +402,12 @@ link_resume(struct link *l)
 static enum status
 link_drain(struct link *l)
 {
-	while (link_write(l) && link_waiting(l) > 0) {
+	for (link_write(l); link_waiting(l) > 0; link_write(l)) {
 		struct pollfd p = {.fd = l->fd, .events = POLLOUT};
 		if (poll(&p, 1, 5000) <= 0)
 			return ST_TIMEOUT;
 	}
-	return link_waiting(l) == 0 ? ST_OK : ST_IO;
+	return l->is_mute ? ST_IO : ST_OK;
 }
 
 enum status
