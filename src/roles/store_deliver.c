@@ -276,10 +276,13 @@ attempt_route(struct attempt *a)
 	uint16_t n;
 	enum status st = ST_OK;
 
-	while (st == ST_OK && !cur_at_end(&c)) {
+	/* Also after a failure they are counted: each gets its answer. */
+	while (!cur_at_end(&c)) {
 		if (!cur_le16(&c, &n) || !cur_take(&c, n, &path) || a->rcpts_n == RCPTS_MAX)
 			return ST_SYNTAX;
-		st = rcpt_route(a, path, &a->rcpts[a->rcpts_n++]);
+		if (st == ST_OK)
+			st = rcpt_route(a, path, &a->rcpts[a->rcpts_n]);
+		a->rcpts_n++;
 	}
 	return st;
 }
