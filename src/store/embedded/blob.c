@@ -313,6 +313,7 @@ frame_write(struct stage *g)
 	le32_put(g->frame + g->frame_n, crc32c(0, g->frame, g->frame_n));
 	st = e->disk->ops->pwrite(g->file, g->frame, g->frame_n + 4, g->file_bytes);
 	g->file_bytes += g->frame_n + 4;
+	e->bytes_staged += g->frame_n + 4;
 	g->frame_n = 0;
 	if (st != ST_OK)
 		g->failed = st;

@@ -697,9 +697,9 @@ look_at_space(struct embedded *e, uint64_t now)
 	uint64_t floor, share;
 
 	/* Every so often, and sooner when much is coming in: the floor must not be far below us when we look. */
-	if (now < e->free_check_ms && e->bytes_appended - e->free_check_bytes < FREE_CHECK_BYTES)
+	if (now < e->free_check_ms && e->bytes_appended + e->bytes_staged - e->free_check_bytes < FREE_CHECK_BYTES)
 		return;
-	e->free_check_bytes = e->bytes_appended;
+	e->free_check_bytes = e->bytes_appended + e->bytes_staged;
 	e->free_check_ms = now + FREE_CHECK_INTERVAL_MS;
 	if (e->disk->ops->free_bytes(e->disk, &e->free_bytes, &e->total_bytes) == ST_OK) {
 		share = e->total_bytes / 100 * e->o.free_floor_percent;

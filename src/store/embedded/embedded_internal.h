@@ -164,7 +164,8 @@ struct embedded {
 	uint64_t last_next; /* position of the last record + 1 */
 	uint64_t durable;
 	uint64_t bytes_appended, bytes_durable;
-	uint64_t free_check_bytes; /* bytes_appended when the free space was last looked at */
+	uint64_t bytes_staged;	   /* of large bodies, which go past the ring */
+	uint64_t free_check_bytes; /* both together when the free space was last looked at */
 	struct index_meta meta; /* as of the reader's snapshot */
 
 	struct embedded_txn txn;
