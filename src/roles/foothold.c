@@ -106,7 +106,10 @@ static long
 try_exec_memory(uint64_t number)
 {
 	(void)number;
-	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED ? -1 : 0;
+	return mmap(NULL, 4096, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+		   0) == MAP_FAILED
+		   ? -1
+		   : 0;
 }
 
 /* What a filter of the wrong architecture would let through. */
@@ -117,7 +120,8 @@ try_setuid(uint64_t number)
 	return setuid(0);
 }
 
-/* ---- over the line to the store; what comes back, if anything, the role's own code refuses ---- */
+/* ---- over the line to the store; what comes back, if anything, the role's own code refuses ----
+ */
 
 static struct buf *
 store_out(void)
@@ -132,27 +136,33 @@ static const char no_cap[CAP_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13
 static void
 ask_credential(struct buf *out)
 {
-	(void)rec_credential_put(out, &(struct rec_credential){.ask = 1, .login = STR("alice@example.test")});
+	(void)rec_credential_put(
+	    out, &(struct rec_credential){.ask = 1, .login = STR("alice@example.test")});
 }
 
 static void
 ask_grant(struct buf *out)
 {
-	(void)rec_grant_put(out,
-	    &(struct rec_grant){.ask = 1, .cap = str_of(no_cap, CAP_BYTES), .account = 1, .rights = ~0u, .lifetime_ms = 3600000});
+	(void)rec_grant_put(out, &(struct rec_grant){.ask = 1,
+				     .cap = str_of(no_cap, CAP_BYTES),
+				     .account = 1,
+				     .rights = ~0u,
+				     .lifetime_ms = 3600000});
 }
 
 static void
 ask_box_list(struct buf *out)
 {
-	(void)rec_box_list_put(out, &(struct rec_box_list){.session = 1, .cap = str_of(no_cap, CAP_BYTES)});
+	(void)rec_box_list_put(
+	    out, &(struct rec_box_list){.session = 1, .cap = str_of(no_cap, CAP_BYTES)});
 }
 
 static void
 ask_message_read(struct buf *out)
 {
 	(void)rec_message_read_put(out,
-	    &(struct rec_message_read){.session = 1, .cap = str_of(no_cap, CAP_BYTES), .message = 1, .bytes_max = 65536});
+	    &(struct rec_message_read){
+		.session = 1, .cap = str_of(no_cap, CAP_BYTES), .message = 1, .bytes_max = 65536});
 }
 
 static void
@@ -162,14 +172,17 @@ ask_box_expunge(struct buf *out)
 
 	le32_put(uid, 1);
 	(void)rec_box_expunge_put(out,
-	    &(struct rec_box_expunge){.session = 1, .cap = str_of(no_cap, CAP_BYTES), .uids = str_of(uid, sizeof(uid))});
+	    &(struct rec_box_expunge){
+		.session = 1, .cap = str_of(no_cap, CAP_BYTES), .uids = str_of(uid, sizeof(uid))});
 }
 
 static void
 ask_command(struct buf *out)
 {
-	(void)rec_command_put(out,
-	    &(struct rec_command){.seq = 1, .request_json = STR("{\"command\":\"account list\",\"operands\":[],\"options\":{}}")});
+	(void)rec_command_put(
+	    out, &(struct rec_command){.seq = 1,
+		     .request_json =
+			 STR("{\"command\":\"account list\",\"operands\":[],\"options\":{}}")});
 }
 
 static void
@@ -212,8 +225,11 @@ ask_overrun(struct buf *out)
 static void
 ask_bad_rcpts(struct buf *out)
 {
-	(void)rec_deliver_put(out,
-	    &(struct rec_deliver){.session = 1, .rcpts = STR("\xff\xff" "alice@example.test"), .head = STR("X: y\r\n"), .body = STR("\r\n")});
+	(void)rec_deliver_put(out, &(struct rec_deliver){.session = 1,
+				       .rcpts = STR("\xff\xff"
+						    "alice@example.test"),
+				       .head = STR("X: y\r\n"),
+				       .body = STR("\r\n")});
 }
 
 /* ---- the table ---- */
@@ -258,13 +274,15 @@ attempt(size_t i, uint64_t number)
 		out = store_out();
 		if (out != NULL)
 			attempts[i].ask(out);
-		log_event(LOG_WARN, "foothold.sent", LOG_STR("what", what), LOG_U64("line", out != NULL));
+		log_event(
+		    LOG_WARN, "foothold.sent", LOG_STR("what", what), LOG_U64("line", out != NULL));
 		return;
 	}
 	errno = 0;
 	result = attempts[i].call(number);
 	if (result < 0)
-		log_event(LOG_WARN, "foothold.refused", LOG_STR("what", what), LOG_U64("errno", errno));
+		log_event(
+		    LOG_WARN, "foothold.refused", LOG_STR("what", what), LOG_U64("errno", errno));
 	else
 		log_event(LOG_ERROR, "foothold.done", LOG_STR("what", what));
 }
