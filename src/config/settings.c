@@ -85,19 +85,26 @@ static const struct setting auth_settings[] = {
 
 static const struct setting store_settings[] = {
     {"ring_segment_bytes", KIND_SIZE, AT(store.ring_segment_bytes), "64M",
-	"Size of one segment of the commit ring; must hold the largest message.", MiB, GiB},
+	"Size of one segment of the commit ring; must hold the largest message.", MiB, GiB,
+	.needs_restart = true},
     {"ring_segments_max", KIND_COUNT, AT(store.ring_segments_max), "16",
-	"Segments the ring may grow to.", 4, 1024},
+	"Segments the ring may grow to.", 4, 1024,
+	.needs_restart = true},
     {"free_space_floor", KIND_SIZE, AT(store.free_space_floor_bytes), "1G",
-	"New mail is put off while less space than this is free ...", MiB, TiB},
+	"New mail is put off while less space than this is free ...", MiB, TiB,
+	.needs_restart = true},
     {"free_space_floor_percent", KIND_COUNT, AT(store.free_space_floor_percent), "5",
-	"... or less than this part of the file system; the smaller of the two counts.", 1, 50},
+	"... or less than this part of the file system; the smaller of the two counts.", 1, 50,
+	.needs_restart = true},
     {"checkpoint_interval", KIND_DURATION, AT(store.checkpoint_interval_ms), "5s",
-	"The index on disk is at most this far behind the ring ...", 100, HOUR_MS},
+	"The index on disk is at most this far behind the ring ...", 100, HOUR_MS,
+	.needs_restart = true},
     {"checkpoint_bytes", KIND_SIZE, AT(store.checkpoint_bytes), "256M",
-	"... and at most so many bytes of it.", MiB, 64 * GiB},
+	"... and at most so many bytes of it.", MiB, 64 * GiB,
+	.needs_restart = true},
     {"archive_level", KIND_COUNT, AT(store.archive_level), "3",
-	"How hard to compress mail that stays (zstd level); 0 stores it as it is.", 0, 19},
+	"How hard to compress mail that stays (zstd level); 0 stores it as it is.", 0, 19,
+	.needs_restart = true},
 };
 
 static const char *const tls_versions[] = {
@@ -122,9 +129,11 @@ const struct section config_certificate_section = {"certificate",
 static const struct setting resolver_settings[] = {
     {"forward", KIND_ENDPOINT, AT(resolver_forward), "",
 	"Send all DNS questions to this server (\"192.0.2.53:53\"); empty: find the answers "
-	"itself."},
+	"itself.",
+	.needs_restart = true},
     {"trust_anchor", KIND_PATH, AT(resolver_trust_anchor), "",
-	"File with the DNSSEC root key to validate with when `forward` is used; empty: do not."},
+	"File with the DNSSEC root key to validate with when `forward` is used; empty: do not.",
+	.needs_restart = true},
 };
 
 static const char *const log_levels[] = {
@@ -137,7 +146,8 @@ static const struct setting log_settings[] = {
     {"format", KIND_WORD, AT(log_format), "text",
 	"key=value text or one JSON object per line: text or json.", .words = log_formats},
     {"target", KIND_LOG_TARGET, AT(log_file), "stderr",
-	"\"stderr\" (the journal, under systemd) or a file."},
+	"\"stderr\" (the journal, under systemd) or a file.",
+	.needs_restart = true},
 };
 
 #define USER(role)                                                                      \
@@ -149,11 +159,11 @@ static const struct setting log_settings[] = {
 
 static const struct setting roles_settings[] = {
     {"smtpin", KIND_PROCESSES, AT(roles.smtpin), "auto",
-	"Processes that receive mail; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX},
+	"Processes that receive mail; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX, .needs_restart = true},
     {"access", KIND_PROCESSES, AT(roles.access), "auto",
-	"Processes that serve mail clients; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX},
+	"Processes that serve mail clients; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX, .needs_restart = true},
     {"worker", KIND_PROCESSES, AT(roles.worker), "auto",
-	"Processes that take messages apart; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX},
+	"Processes that take messages apart; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX, .needs_restart = true},
     USER(smtpin),
     USER(access),
     USER(worker),

@@ -162,7 +162,7 @@ link_write(struct link *l)
 	}
 	l->sent = 0;
 	buf_reset(&l->out);
-	if (l->out.cap > LINK_READ_BYTES * 2)
+	if (l->out.cap > LINK_KEPT_BYTES)
 		buf_shrink(&l->out);
 }
 
@@ -318,7 +318,7 @@ link_take_records(struct link *l)
 		return false;
 	}
 	buf_consume(&l->in, off);
-	if (l->in.n == 0 && l->in.cap > LINK_READ_BYTES * 2)
+	if (l->in.n == 0 && l->in.cap > LINK_KEPT_BYTES)
 		buf_shrink(&l->in);
 	return !l->is_closed;
 }

@@ -15,6 +15,8 @@
 
 #define LINK_READ_BYTES (128u * 1024)
 #define LINK_OUT_HIGH (4u << 20)
+/* A buffer is kept from one turn to the next up to this: growing it anew each turn cost a copy of all bodies of a turn. */
+#define LINK_KEPT_BYTES (1u << 20)
 #define LINK_OUT_MAX (256u << 20)
 #define LINK_FDS_MAX 16
 

@@ -16,7 +16,7 @@
 #include "base/rnd.h"
 #include "sys/sandbox.h"
 
-enum { ROLE_CTL_FD = 3, SETTINGS_BYTES_MAX = 256 * 1024, STATUS_BYTES_MAX = 16 * 1024 };
+enum { ROLE_TRIM_MS = 30 * 1000, ROLE_CTL_FD = 3, SETTINGS_BYTES_MAX = 256 * 1024, STATUS_BYTES_MAX = 16 * 1024 };
 
 struct role_peer {
 	struct link *link;	/* NULL: down */
@@ -422,6 +422,16 @@ role_free(struct role **rp)
 	free(r);
 }
 
+/* What a burst needed goes back to the system when it is over. */
+static void
+role_trim(void *arg)
+{
+	struct loop *loop = arg;
+
+	(void)malloc_trim(1 << 20);
+	(void)loop_timer_add(loop, ROLE_TRIM_MS, role_trim, loop);
+}
+
 int
 role_main(enum role_kind k)
 {
@@ -453,6 +463,7 @@ role_main(enum role_kind k)
 	}
 	loop = loop_new(&clock);
 	r = role_new(role_ops_of(k), loop, ROLE_CTL_FD);
+	(void)loop_timer_add(loop, ROLE_TRIM_MS, role_trim, loop);
 	loop_run(loop);
 	code = r->exit_code;
 	role_free(&r);

@@ -93,8 +93,8 @@ typedef void store_done_fn(void *arg, enum status st);
 /*
  * Runs fn; when it returned ST_OK, done(done_arg, st) is called later from store_poll, exactly
  * once, in the order of the transactions (never from inside store_transact). Otherwise the status
- * is returned and done is not called. ST_LIMIT with is_full set on the store: no room (free-space
- * floor or the ring): a temporary condition.
+ * is returned and done is not called. ST_LIMIT with store_is_full: too little free space. ST_LIMIT with
+ * only store_is_busy: wait for store_poll to make progress and try again.
  */
 enum status store_transact(
     struct store *s, store_fn *fn, void *arg, store_done_fn *done, void *done_arg) MUST_USE;

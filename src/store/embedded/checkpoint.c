@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -364,6 +365,11 @@ job_finish(struct embedded *e, enum status st)
 static void *
 thread_main(void *arg)
 {
+	/*
+	 * Nobody waits for this thread until the ring or the delta is full (then nobody else has much to do): those who
+	 * receive and deliver come first.
+	 */
+	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE);
 	struct embedded *e = arg;
 
 	while (job_wait(e)) {

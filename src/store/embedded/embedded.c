@@ -167,7 +167,8 @@ store_fd_embedded(struct store *s)
 static bool
 store_is_full_embedded(struct store *s)
 {
-	return embedded_of(s)->is_full || embedded_of(s)->is_ring_full;
+	/* A ring without a free segment is a matter of seconds: that is busy, not full. */
+	return embedded_of(s)->is_full;
 }
 
 static bool
@@ -178,7 +179,7 @@ store_is_busy_embedded(struct store *s)
 
 	/* One group on its way and half of the next: what is read now has room when it gets here.
 	 */
-	return e->is_refused || store_is_full_embedded(s) ||
+	return e->is_refused || e->is_full || e->is_ring_full ||
 	       e->bytes_appended - e->bytes_durable >
 		   e->o.group_bytes_max + e->o.group_bytes_max / 2 ||
 	       delta > e->o.delta_bytes_max / 8 * 7;

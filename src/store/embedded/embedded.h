@@ -12,7 +12,7 @@
  * whichever comes first. store_flush (or store_poll) should be called at least once a second while
  * idle; with threads the descriptor wakes the loop for it.
  *
- * When it is full (store_is_full: free space below the floor, or the ring out of segments): reads
+ * When it is full (store_is_full: free space below the floor) or its ring out of segments (store_is_busy): reads
  * go on, and so do transactions that put no blob and whose operations take at most
  * LEAN_TXN_BYTES_MAX: the deletions, flag changes and moves that a way out of fullness is made of.
  * They write into ring segments that are there already, and what the index grows by comes out of

@@ -38,6 +38,8 @@
 #define REPLAY_BLOB_GAP_MAX (1u << 20)
 
 #define FREE_CHECK_INTERVAL_MS 1000
+/* Of the checkpoint thread: below everybody who is waited for, but not starved (19 would be). */
+#define THREAD_NICE 10
 /* ... or when this much has come in since: a fast writer fills 100 MB in that second. A look costs a microsecond. */
 #define FREE_CHECK_BYTES (4u << 20)
 #define INDEX_MAP_BYTES_DEFAULT ((uint64_t)64 << 30)
