@@ -624,10 +624,12 @@ archive_target(struct embedded *e, uint64_t now)
 		return all;
 	if (delta_is_empty(e->active) && now - e->transact_ms >= e->o.archive_idle_ms)
 		return all;
-	/* Half full: down to a quarter, so that this comes in long runs and not with every segment.
+	/*
+	 * Three quarters full: down to half, so that this comes in long runs and not with every segment. A burst of that much
+	 * is received without competing with its own compression, which is slower than the log.
 	 */
-	if (e->ring_used > capacity / 2) {
-		uint64_t target = e->ring_tail - capacity / 4;
+	if (e->ring_used > capacity / 4 * 3) {
+		uint64_t target = e->ring_tail - capacity / 2;
 
 		return target < all ? target : all;
 	}
