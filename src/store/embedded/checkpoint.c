@@ -365,13 +365,17 @@ job_finish(struct embedded *e, enum status st)
 static void *
 thread_main(void *arg)
 {
+	struct embedded *e = arg;
+
 	/*
 	 * Nobody waits for this thread until the ring or the delta is full (then nobody else has much to do): those who
 	 * receive and deliver come first.
 	 */
 	(void)setpriority(PRIO_PROCESS, (id_t)gettid(), THREAD_NICE);
-	struct embedded *e = arg;
-
+	(void)pthread_mutex_lock(&e->mutex);
+	e->thread_is_set = true;
+	(void)pthread_cond_broadcast(&e->cond);
+	(void)pthread_mutex_unlock(&e->mutex);
 	while (job_wait(e)) {
 		enum status st;
 
@@ -396,10 +400,16 @@ checkpoint_start(struct embedded *e)
 	(void)pthread_cond_init(&e->cond, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	e->has_thread = true;
-	if (pthread_create(&e->thread, NULL, thread_main, e) == 0)
-		return ST_OK;
-	e->has_thread = false;
-	return ST_NOMEM;
+	if (pthread_create(&e->thread, NULL, thread_main, e) != 0) {
+		e->has_thread = false;
+		return ST_NOMEM;
+	}
+	/* A caller who filters system calls next must not catch the thread in the middle of setting itself up. */
+	(void)pthread_mutex_lock(&e->mutex);
+	while (!e->thread_is_set)
+		(void)pthread_cond_wait(&e->cond, &e->mutex);
+	(void)pthread_mutex_unlock(&e->mutex);
+	return ST_OK;
 }
 
 void

@@ -199,6 +199,7 @@ struct embedded {
 	pthread_mutex_t mutex;
 	pthread_cond_t cond;
 	bool thread_must_end; /* under the mutex */
+	bool thread_is_set;   /* under the mutex: its priority is set */
 	atomic_bool wants_tick;
 
 	/* Reading blobs. */
