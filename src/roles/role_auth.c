@@ -42,6 +42,7 @@ struct ask {
 	uint64_t id, session, link_generation, account;
 	uint16_t access_index;
 	bool is_exempt, is_pop3_delete, is_proven;
+	bool is_for_another;	/* SCRAM: wants to act as somebody else */
 	char network[NETWORK_BYTES];
 	size_t network_n;
 	char login[SASL_NAME_BYTES_MAX + 1];
@@ -295,6 +296,24 @@ password_checked(struct ask *k, const struct rec_credential_answer *r)
 	ask_grant(k);
 }
 
+/* True: this one has to wait; it was answered. */
+static bool
+ask_is_throttled(struct ask *k)
+{
+	struct auth *a = k->auth;
+	uint64_t wait = k->is_exempt ? 0
+	                             : throttle_wait_ms(a->throttle, clock_mono_ms(loop_clock(role_loop(a->role))),
+	                                   str_of(k->network, k->network_n), str_of(k->login, k->login_n));
+
+	if (wait == 0)
+		return false;
+	a->throttled_n++;
+	log_event(LOG_INFO, "auth.throttled", LOG_STR("login", str_of(k->login, k->login_n)),
+	    LOG_STR("network", str_of(k->network, k->network_n)), LOG_U64("wait_ms", wait));
+	ask_temporary(k, STR("Too many wrong passwords from your network; wait a little and try again."));
+	return true;
+}
+
 /* ---- SCRAM ---- */
 
 static void
@@ -309,12 +328,11 @@ scram_go_on(struct ask *k, enum sasl_step step, const struct sasl_out *out)
 	case SASL_NEED_CREDENTIALS:
 		k->login_n = size_min(out->authcid.n, sizeof(k->login) - 1);
 		memcpy(k->login, out->authcid.p, k->login_n);
-		/* Acting for somebody else comes with shared rights; until then only as oneself. */
-		if (out->authzid.n > 0 && !str_eq(out->authzid, out->authcid)) {
-			struct sasl_out next;
-			scram_go_on(k, sasl_server_unknown(&k->sasl, &k->arena, &next), &next);
+		/* Acting for somebody else comes with shared rights; until then it fails as for an unknown user. */
+		k->is_for_another = out->authzid.n > 0 && !str_eq(out->authzid, out->authcid);
+		/* Only now the name is known that guesses are counted by. */
+		if (ask_is_throttled(k))
 			return;
-		}
 		if (store == NULL)
 			ask_temporary(k, STR("The store is not running at the moment; try again later."));
 		else
@@ -342,7 +360,7 @@ scram_credential(struct ask *k, const struct rec_credential_answer *r)
 		ask_temporary(k, STR("Logging in is not possible at the moment; try again later."));
 		return;
 	}
-	if (!r->found || credential_decode(r->record, &c) != ST_OK) {
+	if (!r->found || k->is_for_another || credential_decode(r->record, &c) != ST_OK) {
 		step = sasl_server_unknown(&k->sasl, &k->arena, &out);
 		scram_go_on(k, step, &out);
 		return;
@@ -405,24 +423,6 @@ ask_new(struct auth *a, struct link *l, enum ask_kind kind, uint64_t session, st
 	return k;
 }
 
-/* True: this one has to wait; it was answered. */
-static bool
-ask_is_throttled(struct ask *k)
-{
-	struct auth *a = k->auth;
-	uint64_t wait = k->is_exempt ? 0
-	                             : throttle_wait_ms(a->throttle, clock_mono_ms(loop_clock(role_loop(a->role))),
-	                                   str_of(k->network, k->network_n), str_of(k->login, k->login_n));
-
-	if (wait == 0)
-		return false;
-	a->throttled_n++;
-	log_event(LOG_INFO, "auth.throttled", LOG_STR("login", str_of(k->login, k->login_n)),
-	    LOG_STR("network", str_of(k->network, k->network_n)), LOG_U64("wait_ms", wait));
-	ask_temporary(k, STR("Too many wrong passwords from your network; wait a little and try again."));
-	return true;
-}
-
 static bool
 auth_login(struct auth *a, struct link *l, struct cur *c)
 {
@@ -466,8 +466,8 @@ scram_begin(struct auth *a, struct link *l, const struct rec_sasl *r)
 	enum sasl_mech mech;
 	uint8_t random[SCRAM_NONCE_RANDOM_BYTES];
 	char nonce[SCRAM_NONCE_SERVER_MIN];
-	/* The secret comes with the credential. */
-	struct sasl_scram scram = {.secret = STR("0123456789abcdef"), .iterations = role_settings(a->role)->scram_iterations};
+	/* The store's secret takes this place with the credential, before it is used. */
+	struct sasl_scram scram = {.secret = str_of(a->memory_key, sizeof(a->memory_key)), .iterations = role_settings(a->role)->scram_iterations};
 	struct ask *k = ask_new(a, l, ASK_SCRAM, r->session, r->peer, r->is_exempt != 0);
 
 	if (k == NULL)
