@@ -21,17 +21,52 @@ crc32c_soft(uint32_t crc, const unsigned char *p, size_t n)
 
 #if defined(__x86_64__)
 #include <nmmintrin.h>
+#include <wmmintrin.h>
 
-__attribute__((target("sse4.2"))) static uint32_t
+/*
+ * The instruction takes 8 bytes a cycle but answers after three, so three blocks beside each other run three times as fast as
+ * one. Their sums become one by moving the first two over the blocks that follow: c * x^(8 * bytes) modulo the polynomial. A
+ * carry-less product of reflected numbers stands one bit too low and crc32(0, v) is v * x^32, hence the constants are
+ * x^(8 * bytes - 33), reflected.
+ */
+enum { BLOCK_BYTES = 512 };
+#define OVER_ONE_BLOCK 0xdd7e3b0cu
+#define OVER_TWO_BLOCKS 0x170076fau
+
+__attribute__((target("sse4.2,pclmul"))) static inline uint64_t
+crc_move(uint64_t crc, uint32_t over)
+{
+	__m128i product = _mm_clmulepi64_si128(
+	    _mm_cvtsi64_si128((long long)crc), _mm_cvtsi64_si128((long long)over), 0);
+
+	return _mm_crc32_u64(0, (uint64_t)_mm_cvtsi128_si64(product));
+}
+
+static inline uint64_t
+load_u64(const unsigned char *p)
+{
+	uint64_t v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+__attribute__((target("sse4.2,pclmul"))) static uint32_t
 crc32c_hard(uint32_t crc, const unsigned char *p, size_t n)
 {
 	uint64_t c = crc;
 
-	for (; n >= 8; p += 8, n -= 8) {
-		uint64_t v;
-		memcpy(&v, p, 8);
-		c = _mm_crc32_u64(c, v);
+	for (; n >= 3 * BLOCK_BYTES; p += 3 * BLOCK_BYTES, n -= 3 * BLOCK_BYTES) {
+		uint64_t second = 0, third = 0;
+		for (size_t i = 0; i < BLOCK_BYTES; i += 8) {
+			c = _mm_crc32_u64(c, load_u64(p + i));
+			second = _mm_crc32_u64(second, load_u64(p + BLOCK_BYTES + i));
+			third = _mm_crc32_u64(third, load_u64(p + 2 * BLOCK_BYTES + i));
+		}
+		c = crc_move(c, OVER_TWO_BLOCKS) ^ crc_move(second, OVER_ONE_BLOCK) ^ third;
 	}
+	for (; n >= 8; p += 8, n -= 8)
+		c = _mm_crc32_u64(c, load_u64(p));
 	for (; n > 0; p++, n--)
 		c = _mm_crc32_u8((uint32_t)c, *p);
 	return (uint32_t)c;
@@ -40,7 +75,7 @@ crc32c_hard(uint32_t crc, const unsigned char *p, size_t n)
 static bool
 has_hard(void)
 {
-	return __builtin_cpu_supports("sse4.2");
+	return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
 }
 #else
 #define crc32c_hard crc32c_soft

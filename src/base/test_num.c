@@ -55,6 +55,23 @@ crc32c_of_rfc3720(void)
 	}
 }
 
+/* Three blocks side by side give what byte after byte gives, whatever the length and the start. */
+static void
+crc32c_of_long_runs(void)
+{
+	static unsigned char bytes[3 * 512 * 3 + 64];
+	uint32_t x = 1;
+
+	for (size_t i = 0; i < sizeof(bytes); i++) {
+		x = x * 1664525 + 1013904223;
+		bytes[i] = (unsigned char)(x >> 24);
+	}
+	for (size_t n = 0; n < sizeof(bytes) - 16; n++) {
+		const unsigned char *p = bytes + n % 16;
+		EXPECT(crc32c((uint32_t)n, p, n) == crc32c_portable((uint32_t)n, p, n));
+	}
+}
+
 static void
 calendar(void)
 {
@@ -170,6 +187,7 @@ main(void)
 	UNIT(overflow_is_noticed);
 	UNIT(byte_orders);
 	UNIT(crc32c_of_rfc3720);
+	UNIT(crc32c_of_long_runs);
 	UNIT(calendar);
 	UNIT(clocks);
 	UNIT(random_numbers);
