@@ -5,6 +5,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -449,6 +450,8 @@ role_main(enum role_kind k)
 	(void)mallopt(M_MMAP_THRESHOLD, 4 << 20);
 	(void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
 	(void)mallopt(M_TOP_PAD, 256 << 10);
+	/* Refused only where somebody has set a limit; then it works at the same priority. */
+	(void)setpriority(PRIO_PROCESS, 0, role_ops_of(k)->nice);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGINT, SIG_IGN);	/* Ctrl-C goes to the whole group: the parent decides */
 	signal(SIGHUP, SIG_IGN);

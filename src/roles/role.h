@@ -24,6 +24,7 @@ struct role;
 struct role_ops {
 	enum role_kind kind;
 	unsigned sandbox_allow;
+	int nice;	/* of its processes (setpriority): who works while nobody waits lets the others go first */
 	void *(*new)(struct role *r);
 	void (*free)(void *self);
 	enum status (*prepare)(void *self, struct buf *why);			/* may be NULL */

@@ -98,7 +98,7 @@ worker_link_up(void *self, struct link *l)
 {
 	(void)self;
 	/* Nobody waits for a digest; the store is busy with those who wait for their 250. */
-	link_set_lazy(l, 16 * 1024, 20);
+	link_set_lazy(l, 16 * 1024, 5);
 }
 
 static void
@@ -112,6 +112,8 @@ worker_status(void *self, struct buf *json)
 
 const struct role_ops role_worker_ops = {
     .kind = ROLE_WORKER,
+    /* A digest is for whoever reads the mail later; the sender waits for his 250 now. */
+    .nice = 10,
     .new = worker_new,
     .free = worker_free,
     .prepare = worker_prepare,

@@ -180,33 +180,87 @@ void
 store_digest_fini(struct store_role *s)
 {
 	answered_forget(s);
+	loop_timer_del(role_loop(s->role), &s->digest_timer);
+}
+
+static void
+pump_again(void *arg)
+{
+	struct store_role *s = arg;
+
+	s->digest_timer = (struct loop_id){0};
+	store_digest_pump(s);
+}
+
+static bool
+is_under_way(struct store_role *s, struct blob_id blob)
+{
+	char key[8];
+
+	le64_put(key, blob.v);
+	if (map_get(&s->digesting, str_of(key, 8)) != NULL)
+		return true;
+	for (size_t i = 0; i < s->answered_n; i++)
+		if (s->answered[i].blob == blob.v)
+			return true;
+	return false;
+}
+
+/* The next of those that were missed, to the workers; false when there is room or time for no more. */
+static bool
+pump_one(struct store_role *s, struct blob_id blob, size_t *reads, size_t *read_bytes)
+{
+	struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
+	size_t before = s->digest_bytes_ahead;
+
+	if (is_under_way(s, blob))
+		return true;
+	if (!worker_has_room(s, l) || *reads >= DIGEST_READS || *read_bytes >= DIGEST_READ_BYTES)
+		return false;
+	if (!digest_send_stored(s, l, blob)) {
+		log_event(LOG_ERROR, "digest.unreadable", LOG_U64("blob", blob.v));
+		answered_add(s, blob.v, STR_NULL);
+	}
+	*reads += 1;
+	*read_bytes += s->digest_bytes_ahead - before;
+	return true;
+}
+
+/* The wishes behind the last one are all on their way: from the start again, once what is on its way has come back. */
+static void
+pump_round_end(struct store_role *s)
+{
+	if (s->digests_ahead > 0)
+		return;
+	answered_store(s);
+	s->is_digest_missed = s->digest_after.v != 0;
+	s->digest_after = (struct blob_id){0};
+	if (s->is_digest_missed)
+		s->digest_timer = loop_timer_add(role_loop(s->role), DIGEST_READ_AGAIN_MS, pump_again, s);
 }
 
 void
 store_digest_pump(struct store_role *s)
 {
 	struct blob_id page[DIGEST_PAGE];
-	size_t n = 0;
+	size_t n = 0, reads = 0, read_bytes = 0;
 
-	if (!s->is_digest_missed || s->digests_ahead > 0 || role_link_any(s->role, ROLE_WORKER, 0) == NULL ||
-	    store_is_full(s->store) || store_is_busy(s->store))
+	if (!s->is_digest_missed || s->digest_timer.v != 0 || s->digest_bytes_ahead >= DIGEST_BYTES_AHEAD / 2 ||
+	    role_link_any(s->role, ROLE_WORKER, 0) == NULL || store_is_full(s->store) || store_is_busy(s->store))
 		return;
-	/* The next page begins after what is stored: the last one's answers do not wait for company. */
-	answered_store(s);
-	s->is_digest_missed = false;
-	if (mailbox_digest_pending(store_snapshot(s->store), (struct blob_id){0}, page, DIGEST_PAGE, &n) != ST_OK)
+	if (mailbox_digest_pending(store_snapshot(s->store), s->digest_after, page, DIGEST_PAGE, &n) != ST_OK)
 		return;
-	for (size_t i = 0; i < n; i++) {
-		struct link *l = role_link_any(s->role, ROLE_WORKER, s->digest_spread++);
-		/* Read bodies of a page are bounded like those in flight. */
-		s->is_digest_missed = true;
-		if (!worker_has_room(s, l))
-			return;
-		if (!digest_send_stored(s, l, page[i])) {
-			log_event(LOG_ERROR, "digest.unreadable", LOG_U64("blob", page[i].v));
-			answered_add(s, page[i].v, STR_NULL);
-		}
+	if (n == 0) {
+		pump_round_end(s);
+		return;
 	}
+	for (size_t i = 0; i < n; i++) {
+		if (!pump_one(s, page[i], &reads, &read_bytes))
+			break;
+		s->digest_after = page[i];
+	}
+	if (reads > 0)
+		s->digest_timer = loop_timer_add(role_loop(s->role), DIGEST_READ_AGAIN_MS, pump_again, s);
 }
 
 bool
@@ -235,4 +289,5 @@ store_digest_worker_down(struct store_role *s)
 	s->digest_bytes_ahead = 0;
 	s->digests_ahead = 0;
 	s->is_digest_missed = true;
+	s->digest_after = (struct blob_id){0};
 }

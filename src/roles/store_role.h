@@ -18,6 +18,10 @@ enum {
 	/* Digests under way: bodies that are with the workers. */
 	DIGEST_BYTES_AHEAD = 4 << 20,
 	DIGEST_PAGE = 64,
+	/* Stored bodies are read on the loop's thread: so much at once, then whoever waits has his turn. */
+	DIGEST_READ_BYTES = 512 * 1024,
+	DIGEST_READS = 16,
+	DIGEST_READ_AGAIN_MS = 1,
 	DIGEST_PIECE_BYTES = 256 * 1024,
 	/* Digests nobody waits for: workers are woken for so much at once, ... */
 	DIGEST_GATHER_BYTES = 64 * 1024,
@@ -51,6 +55,8 @@ struct store_role {
 	size_t digest_bytes_ahead;
 	unsigned digests_ahead;
 	bool is_digest_missed;
+	struct blob_id digest_after;	/* missed ones up to here are on their way */
+	struct loop_id digest_timer;
 	/* Copies of what workers have, to know how much: blob -> bytes. */
 	struct map digesting;
 	/* Answers not stored yet. */
