@@ -98,6 +98,7 @@ struct config_roles {
 	uint64_t smtpin;
 	uint64_t access;
 	uint64_t worker;
+	uint64_t relay;
 	struct str user_smtpin;
 	struct str user_access;
 	struct str user_worker;
@@ -106,6 +107,7 @@ struct config_roles {
 	struct str user_keys;
 	struct str user_auth;
 	struct str user_resolver;
+	struct str user_relay;
 };
 
 struct config {

@@ -164,6 +164,8 @@ static const struct setting roles_settings[] = {
 	"Processes that serve mail clients; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX, .needs_restart = true},
     {"worker", KIND_PROCESSES, AT(roles.worker), "auto",
 	"Processes that take messages apart; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX, .needs_restart = true},
+    {"relay", KIND_PROCESSES, AT(roles.relay), "auto",
+	"Processes that send mail to other servers; auto is one per CPU.", 1, CONFIG_PROCESSES_MAX, .needs_restart = true},
     USER(smtpin),
     USER(access),
     USER(worker),
@@ -172,6 +174,7 @@ static const struct setting roles_settings[] = {
     USER(keys),
     USER(auth),
     USER(resolver),
+    USER(relay),
 };
 
 static const char *const protocols[] = {[CONFIG_SMTP] = "smtp",

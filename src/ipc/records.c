@@ -6,7 +6,7 @@ const char *
 role_kind_name(enum role_kind k)
 {
 	static const char *const names[ROLE_KINDS] = {"parent", "smtpin", "access", "worker", "queue",
-	    "store", "keys", "auth", "resolver", "command"};
+	    "store", "keys", "auth", "resolver", "relay", "command"};
 
 	return (unsigned)k < ROLE_KINDS ? names[k] : "unknown";
 }

@@ -30,6 +30,7 @@ enum role_kind {
 	ROLE_KEYS,
 	ROLE_AUTH,
 	ROLE_RESOLVER,
+	ROLE_RELAY,
 	ROLE_COMMAND,	/* the posthorn command at the control socket */
 };
 #define ROLE_KINDS (ROLE_COMMAND + 1)
@@ -38,7 +39,7 @@ const char *role_kind_name(enum role_kind k);
 
 #define BIT(role) (1u << ROLE_##role)
 #define ALL_ROLES \
-	(BIT(SMTPIN) | BIT(ACCESS) | BIT(WORKER) | BIT(QUEUE) | BIT(STORE) | BIT(KEYS) | BIT(AUTH) | BIT(RESOLVER))
+	(BIT(SMTPIN) | BIT(ACCESS) | BIT(WORKER) | BIT(QUEUE) | BIT(STORE) | BIT(KEYS) | BIT(AUTH) | BIT(RESOLVER) | BIT(RELAY))
 
 #define RECORD_TABLE(R) \
 	/* the parent's line to each role */ \
@@ -58,18 +59,36 @@ const char *role_kind_name(enum role_kind k);
 	R(COMMAND, command, BIT(COMMAND) | BIT(QUEUE), BIT(QUEUE) | BIT(PARENT) | BIT(STORE)) \
 	R(COMMAND_ANSWER, command_answer, BIT(QUEUE) | BIT(PARENT) | BIT(STORE), BIT(COMMAND) | BIT(QUEUE)) \
 	/* receiving a message */ \
-	R(ROUTE, route, BIT(SMTPIN), BIT(STORE)) \
-	R(ROUTE_ANSWER, route_answer, BIT(STORE), BIT(SMTPIN)) \
-	R(STAGE, stage, BIT(SMTPIN), BIT(STORE)) \
-	R(STAGE_ANSWER, stage_answer, BIT(STORE), BIT(SMTPIN)) \
-	R(STAGE_DROP, stage_drop, BIT(SMTPIN), BIT(STORE)) \
-	R(DELIVER, deliver, BIT(SMTPIN), BIT(STORE)) \
-	R(DELIVER_ANSWER, deliver_answer, BIT(STORE), BIT(SMTPIN)) \
+	R(ROUTE, route, BIT(SMTPIN) | BIT(ACCESS), BIT(STORE)) \
+	R(ROUTE_ANSWER, route_answer, BIT(STORE), BIT(SMTPIN) | BIT(ACCESS)) \
+	R(STAGE, stage, BIT(SMTPIN) | BIT(ACCESS), BIT(STORE)) \
+	R(STAGE_ANSWER, stage_answer, BIT(STORE), BIT(SMTPIN) | BIT(ACCESS)) \
+	R(STAGE_DROP, stage_drop, BIT(SMTPIN) | BIT(ACCESS), BIT(STORE)) \
+	R(DELIVER, deliver, BIT(SMTPIN) | BIT(ACCESS), BIT(STORE)) \
+	R(DELIVER_ANSWER, deliver_answer, BIT(STORE), BIT(SMTPIN) | BIT(ACCESS)) \
+	R(SENDER, sender, BIT(ACCESS), BIT(STORE)) \
+	R(SENDER_ANSWER, sender_answer, BIT(STORE), BIT(ACCESS)) \
+	/* the queue: its durable state is the store's, its schedule the queue's */ \
+	R(QUEUE_LOAD, queue_load, BIT(QUEUE), BIT(STORE)) \
+	R(QUEUE_LOADED, queue_loaded, BIT(STORE), BIT(QUEUE)) \
+	R(QUEUE_ENTRY, queue_entry, BIT(STORE), BIT(QUEUE)) \
+	R(QUEUE_RESULT, queue_result, BIT(QUEUE), BIT(STORE)) \
+	R(QUEUE_RESULT_ANSWER, queue_result_answer, BIT(STORE), BIT(QUEUE)) \
+	R(RELAY, relay, BIT(QUEUE), BIT(RELAY)) \
+	R(RELAY_DONE, relay_done, BIT(RELAY), BIT(QUEUE)) \
+	R(QUEUE_FETCH, queue_fetch, BIT(RELAY), BIT(STORE)) \
+	R(QUEUE_MESSAGE, queue_message, BIT(STORE), BIT(RELAY)) \
+	R(QUEUE_READ, queue_read, BIT(RELAY), BIT(STORE)) \
+	R(QUEUE_PIECE, queue_piece, BIT(STORE), BIT(RELAY)) \
 	R(DIGEST, digest, BIT(STORE), BIT(WORKER)) \
 	R(DIGEST_ANSWER, digest_answer, BIT(WORKER), BIT(STORE)) \
 	/* private keys */ \
 	R(SIGN, sign, BIT(SMTPIN) | BIT(ACCESS), BIT(KEYS)) \
 	R(SIGN_ANSWER, sign_answer, BIT(KEYS), BIT(SMTPIN) | BIT(ACCESS)) \
+	R(KEY_MAKE, key_make, BIT(STORE), BIT(KEYS)) \
+	R(KEY_MADE, key_made, BIT(KEYS), BIT(STORE)) \
+	R(DKIM_SIGN, dkim_sign, BIT(RELAY), BIT(KEYS)) \
+	R(DKIM_SIGNED, dkim_signed, BIT(KEYS), BIT(RELAY)) \
 	/* passwords and capabilities */ \
 	R(LOGIN, login, BIT(ACCESS), BIT(AUTH)) \
 	R(SASL, sasl, BIT(ACCESS), BIT(AUTH)) \
@@ -88,10 +107,15 @@ const char *role_kind_name(enum role_kind k);
 	R(BOX_EXPUNGE_ANSWER, box_expunge_answer, BIT(STORE), BIT(ACCESS)) \
 	R(CAP_DROP, cap_drop, BIT(ACCESS), BIT(STORE)) \
 	/* DNS */ \
-	R(DNS, dns, BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE), BIT(RESOLVER)) \
-	R(DNS_ANSWER, dns_answer, BIT(RESOLVER), BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE))
+	R(DNS, dns, BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE) | BIT(RELAY), BIT(RESOLVER)) \
+	R(DNS_ANSWER, dns_answer, BIT(RESOLVER), BIT(SMTPIN) | BIT(ACCESS) | BIT(QUEUE) | BIT(RELAY))
 
-/* What a role needs to know. No secret but ticket_seed, the named exception, and that only for smtpin and access. Sent first, and again (then followed by GO) on reload. */
+/*
+ * What a role needs to know. No secret but the named exceptions: ticket_seed, only for smtpin and access, and the smart hosts' passwords in
+ * relay_routes, only for relay. Sent first, and again (then followed by GO) on reload. *_nets: networks, a line each. trusted_nets may send to other
+ * hosts without a login. relay_routes: each u16 length + domain ("*": all others), u16 length + host, u16 port, u8 tls (enum relay_tls),
+ * u16 length + user, u16 length + password.
+ */
 #define SETTINGS_FIELDS(F) \
 	F(u8, role) F(u16, index) F(str, hostname) F(str, data_dir) F(str, empty_dir) F(u32, uid) \
 	F(u64, message_bytes_max) F(u32, rcpts_max) F(u32, messages_max) F(u32, errors_max) \
@@ -100,13 +124,17 @@ const char *role_kind_name(enum role_kind k);
 	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, delimiter) \
 	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
-	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, is_tls_13_only) F(u8, log_level) F(u8, log_json)
+	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, is_tls_13_only) F(u8, log_level) F(u8, log_json) \
+	F(u64, greet_delay_ms) F(u64, tarpit_ms) F(str, proxy_nets) F(str, xclient_nets) F(str, trusted_nets) \
+	F(str, client_ca_pem) F(u8, scram_sha1) F(u32, submit_messages_per_hour) F(u32, submit_rcpts_per_hour) \
+	F(u64, queue_life_ms) F(u64, queue_notice_ms) F(u64, queue_first_ms) F(u64, queue_max_ms) F(u32, trace_days) \
+	F(u32, relay_total_max) F(u32, relay_destination_max) F(u16, relay_port) F(u64, relay_idle_ms) F(str, relay_routes)
 /* With a descriptor: one end of the line to that peer. */
 #define LINK_FIELDS(F) F(u8, role) F(u16, index)
 /* With a descriptor. protocol: enum listener_protocol; tls: 0 off, 1 STARTTLS, 2 implicit. */
 #define LISTENER_FIELDS(F) F(u8, protocol) F(u8, tls) F(str, name)
 #define CERTIFICATE_FIELDS(F) F(u32, key_id) F(str, chain_pem)
-/* With a descriptor: the key file, opened by the parent, read only by keys. */
+/* With a descriptor: the key file, opened by the parent, read only by keys. key_id KEY_ID_MASTER: what seals the keys that are made at run time. */
 #define KEY_FIELDS(F) F(u32, key_id)
 #define GO_FIELDS(F) F(u8, is_sandboxed)
 #define STOP_FIELDS(F) F(u8, is_graceful)
@@ -120,24 +148,79 @@ const char *role_kind_name(enum role_kind k);
 #define COMMAND_FIELDS(F) F(u32, seq) F(str, request_json)
 #define COMMAND_ANSWER_FIELDS(F) F(u32, seq) F(u8, exit_code) F(str, json)
 
-/* code 250: deliverable, to so many accounts; else an SMTP refusal with its text ("5.1.1 ..."). */
-#define ROUTE_FIELDS(F) F(u64, session) F(str, path) F(u64, size_bytes)
-#define ROUTE_ANSWER_FIELDS(F) F(u64, session) F(u16, code) F(u16, accounts) F(str, text)
+/*
+ * May this path have mail from this session? From access with the capability of who logged in, from smtpin with is_trusted when the
+ * client is in a listed network: both may send to other hosts. code 250: deliverable, to so many accounts, or (is_remote) to another
+ * host; else an SMTP refusal with its text ("5.1.1 ...").
+ */
+#define ROUTE_FIELDS(F) F(u64, session) F(str, cap) F(u8, is_trusted) F(str, path) F(u64, size_bytes)
+#define ROUTE_ANSWER_FIELDS(F) F(u64, session) F(u16, code) F(u16, accounts) F(u8, is_remote) F(str, text)
 #define STAGE_FIELDS(F) F(u64, session) F(str, bytes)
 #define STAGE_ANSWER_FIELDS(F) F(u64, session) F(u32, bytes_n) F(u8, ok)
 #define STAGE_DROP_FIELDS(F) F(u64, session)
-/* rcpts: each u16 length + path. head: trace lines without Delivered-To. is_staged: the body came by STAGE, body is empty.
- * is_each: recipients succeed or fail each for itself (LMTP); else all or none. */
+/* May the account of cap send with this reverse-path (empty: the null path)? */
+#define SENDER_FIELDS(F) F(u64, session) F(str, cap) F(str, path)
+#define SENDER_ANSWER_FIELDS(F) F(u64, session) F(u16, code) F(str, text)
+/*
+ * A whole message: to mailboxes here and, when cap or is_trusted allow it, into the queue, in one transaction.
+ * rcpts: each u16 length + path, u8 notify (enum envelope_notify), u16 length + orcpt. head: trace lines without Delivered-To.
+ * from: the addresses of From and Sender, each u16 length + address (submission: the account must own them). message_id: with its brackets.
+ * flags: enum envelope_flags. hold_until_ms, by_ms: wall clock, 0 none. priority: 9 is RFC 6710's 0.
+ * is_staged: the body came by STAGE, body is empty. is_each: recipients succeed or fail each for itself (LMTP); else all or none.
+ */
 #define DELIVER_FIELDS(F) \
-	F(u64, session) F(str, reverse_path) F(str, rcpts) F(str, head) F(u8, is_each) F(u8, is_staged) F(str, body)
+	F(u64, session) F(str, cap) F(u8, is_trusted) F(str, reverse_path) F(str, rcpts) F(str, head) F(str, from) F(str, message_id) \
+	F(u8, flags) F(u8, ret) F(str, envid) F(u64, hold_until_ms) F(u64, by_ms) F(u8, by_mode) F(u8, priority) F(u8, is_each) \
+	F(u8, is_staged) F(str, body)
 /* answers: for each recipient u16 code, u16 length + text. */
 #define DELIVER_ANSWER_FIELDS(F) F(u64, session) F(str, answers)
+
+/* Tell me every entry from this message on. */
+#define QUEUE_LOAD_FIELDS(F) F(u64, from)
+/* The page is over; next: where the next one begins, 0: that was all. */
+#define QUEUE_LOADED_FIELDS(F) F(u64, next)
+/*
+ * One message and one destination: how it stands now. rcpts_n 0: nothing is left of it. due_ms: wall clock. Comes for everything new and
+ * everything that a command changed.
+ */
+#define QUEUE_ENTRY_FIELDS(F) \
+	F(u64, message) F(str, destination) F(u32, rcpts_n) F(u32, bytes) F(u64, due_ms) F(u64, expires_ms) F(u32, attempts) F(u8, priority) F(u8, is_held)
+/* Try now. */
+#define RELAY_FIELDS(F) F(u64, job) F(u64, message) F(str, destination) F(u32, attempts)
+/*
+ * outcome: enum schedule_outcome. results: each u32 index, u8 verdict (enum queue_verdict), u16 code, 3 u16 enhanced, u16 length + text;
+ * a recipient without one waits for another try because of the reason in code .. text of the record itself.
+ */
+#define RELAY_DONE_FIELDS(F) \
+	F(u64, job) F(u8, outcome) F(str, host) F(str, ip) F(str, tls) F(u16, code) F(u16, class) F(u16, subject) F(u16, detail) F(str, text) F(str, results)
+/* The same for the store, to be kept: due_ms is the next try of those who wait. */
+#define QUEUE_RESULT_FIELDS(F) \
+	F(u64, job) F(u64, message) F(str, destination) F(u64, due_ms) F(str, host) F(str, ip) F(str, tls) F(u16, code) F(u16, class) \
+	F(u16, subject) F(u16, detail) F(str, text) F(str, results)
+#define QUEUE_RESULT_ANSWER_FIELDS(F) F(u64, job) F(u8, ok) F(u32, rcpts_n) F(u64, due_ms) F(u8, is_held)
+/* What of this message is due for this destination. */
+#define QUEUE_FETCH_FIELDS(F) F(u64, job) F(u64, message) F(str, destination)
+/*
+ * rcpts: each u32 index, u8 notify, u16 length + path, u16 length + orcpt; none: nothing is due (any more). keys: to sign with, each u8
+ * algorithm, u16 length + selector, u16 length + sealed key; signed as sign_domain. body: the first QUEUE_BODY_BYTES of body_bytes.
+ */
+#define QUEUE_MESSAGE_FIELDS(F) \
+	F(u64, job) F(u8, ok) F(str, reverse_path) F(str, rcpts) F(str, head) F(u8, flags) F(u8, ret) F(str, envid) F(u64, by_ms) \
+	F(u8, by_mode) F(u8, priority) F(str, sign_domain) F(str, keys) F(u64, body_bytes) F(str, body)
+#define QUEUE_READ_FIELDS(F) F(u64, job) F(u64, message) F(u64, off) F(u32, bytes_max)
+#define QUEUE_PIECE_FIELDS(F) F(u64, job) F(u8, ok) F(u64, off) F(str, bytes)
 /* A body in pieces: off + bytes.n == total marks the last. */
 #define DIGEST_FIELDS(F) F(u64, blob) F(u64, total) F(u64, off) F(str, bytes)
 #define DIGEST_ANSWER_FIELDS(F) F(u64, blob) F(u8, ok) F(str, record)
 
 #define SIGN_FIELDS(F) F(u64, ticket) F(u32, key_id) F(u8, kind) F(u8, op) F(str, input)
 #define SIGN_ANSWER_FIELDS(F) F(u64, ticket) F(str, result)
+/* A key that signs mail. context: what it is for ("dkim example.org s1"), bound to the sealed form. public: SubjectPublicKeyInfo, or 32 bytes. */
+#define KEY_MAKE_FIELDS(F) F(u64, ask) F(u8, algorithm) F(str, context)
+#define KEY_MADE_FIELDS(F) F(u64, ask) F(u8, ok) F(str, sealed) F(str, public)
+/* signature empty: failed. */
+#define DKIM_SIGN_FIELDS(F) F(u64, ticket) F(u8, algorithm) F(str, context) F(str, sealed) F(str, digest)
+#define DKIM_SIGNED_FIELDS(F) F(u64, ticket) F(str, signature)
 
 #define LOGIN_FIELDS(F) F(u64, session) F(str, user) F(str, password) F(str, peer) F(u8, is_exempt)
 /* step 0: mechanism, first client bytes. */
@@ -176,6 +259,25 @@ enum listener_protocol {
 	LISTEN_POP3,
 	LISTEN_CONTROL,
 };
+
+/* Bits of DELIVER's and QUEUE_MESSAGE's flags, and of a recipient's notify (RFC 3461 4.1; 0: not said). */
+enum envelope_flags {
+	ENVELOPE_8BIT = 1,
+	ENVELOPE_BINARY = 2,
+	ENVELOPE_UTF8 = 4,
+	ENVELOPE_AUTO = 8,	/* from a list or a machine: no delay notices */
+	ENVELOPE_NOTICE = 16,	/* is itself a notice */
+};
+enum envelope_notify { ENVELOPE_NEVER = 1, ENVELOPE_SUCCESS = 2, ENVELOPE_FAILURE = 4, ENVELOPE_DELAY = 8 };
+enum envelope_ret { ENVELOPE_RET_FULL = 1, ENVELOPE_RET_HDRS = 2 };
+/* What became of one recipient. RELAYED: taken by a server that will not say when it is delivered (RFC 3461 4.5). */
+enum queue_verdict { QUEUE_DELIVERED, QUEUE_RELAYED, QUEUE_DEFERRED, QUEUE_FAILED };
+#define QUEUE_BODY_BYTES (256u * 1024)
+#define ENVELOPE_PRIORITY_ZERO 9
+#define KEY_ID_MASTER UINT32_MAX
+
+/* How a route's server is spoken to: TLS when it offers it, always, from the first byte, never. */
+enum relay_tls { RELAY_TLS_MAY, RELAY_TLS_MUST, RELAY_TLS_IMPLICIT, RELAY_TLS_NEVER };
 
 enum login_verdict { LOGIN_CHALLENGE, LOGIN_OK, LOGIN_DENIED, LOGIN_TEMPORARY };
 

@@ -34,6 +34,12 @@ static const enum role_kind wires[][2] = {
     {ROLE_AUTH, ROLE_STORE},
     {ROLE_STORE, ROLE_WORKER},
     {ROLE_QUEUE, ROLE_STORE},
+    {ROLE_ACCESS, ROLE_RESOLVER},
+    {ROLE_STORE, ROLE_KEYS},
+    {ROLE_QUEUE, ROLE_RELAY},
+    {ROLE_RELAY, ROLE_STORE},
+    {ROLE_RELAY, ROLE_KEYS},
+    {ROLE_RELAY, ROLE_RESOLVER},
 };
 
 static bool
@@ -70,6 +76,7 @@ children_plan(struct parent *p)
 	child_add(p, ROLE_AUTH, 1);
 	child_add(p, ROLE_WORKER, config_processes(r->worker, cpus));
 	child_add(p, ROLE_QUEUE, 1);
+	child_add(p, ROLE_RELAY, config_processes(r->relay, cpus));
 	child_add(p, ROLE_ACCESS, config_processes(r->access, cpus));
 	child_add(p, ROLE_SMTPIN, config_processes(r->smtpin, cpus));
 }
@@ -95,7 +102,8 @@ role_uid(const struct config_roles *r, enum role_kind k)
 	    [ROLE_STORE] = r->user_store,
 	    [ROLE_KEYS] = r->user_keys,
 	    [ROLE_AUTH] = r->user_auth,
-	    [ROLE_RESOLVER] = r->user_resolver};
+	    [ROLE_RESOLVER] = r->user_resolver,
+	    [ROLE_RELAY] = r->user_relay};
 	char name[64];
 	const struct passwd *pw;
 
@@ -341,7 +349,7 @@ child_ready(struct child *c, const struct rec_ready *r)
 static bool
 is_expendable(enum role_kind k)
 {
-	return k == ROLE_SMTPIN || k == ROLE_ACCESS || k == ROLE_WORKER;
+	return k == ROLE_SMTPIN || k == ROLE_ACCESS || k == ROLE_WORKER || k == ROLE_RELAY;
 }
 
 static void

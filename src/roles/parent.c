@@ -221,6 +221,7 @@ stop_stage_of(enum role_kind k)
 	switch (k) {
 	case ROLE_SMTPIN:
 	case ROLE_ACCESS:
+	case ROLE_RELAY:
 		return 1;
 	case ROLE_STORE:
 		return 3;

@@ -64,6 +64,8 @@ role_ops_of(enum role_kind k)
 		return &role_auth_ops;
 	case ROLE_RESOLVER:
 		return &role_resolver_ops;
+	case ROLE_RELAY:
+		return &role_relay_ops;
 	case ROLE_PARENT:
 	case ROLE_COMMAND:
 		break;

@@ -17,7 +17,7 @@
 #include "ipc/records.h"
 #include "sys/loop.h"
 
-#define ROLE_PEERS_MAX 160	/* 64 smtpin + 64 access + ... */
+#define ROLE_PEERS_MAX 224	/* 64 smtpin + 64 access + 64 relay + ... */
 
 struct role;
 
@@ -45,7 +45,7 @@ struct role_ops {
 };
 
 extern const struct role_ops role_smtpin_ops, role_access_ops, role_worker_ops, role_queue_ops, role_store_ops,
-    role_keys_ops, role_auth_ops, role_resolver_ops;
+    role_keys_ops, role_auth_ops, role_resolver_ops, role_relay_ops;
 
 const struct role_ops *role_ops_of(enum role_kind k);
 
