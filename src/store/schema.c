@@ -22,6 +22,12 @@ enum tag {
 	TAG_MESSAGE = 'B',
 	TAG_DIGEST = 'G',
 	TAG_DIGEST_PENDING = 'P',
+	TAG_QUEUE = 'q',
+	TAG_QUEUE_RCPT = 'r',
+	TAG_EVENT = 'E',
+	TAG_EVENT_TRACE = 'F',
+	TAG_EVENT_NAME = 'N',
+	TAG_DKIM = 'k',
 };
 
 static void
@@ -210,6 +216,58 @@ struct str
 key_digest_pending(struct key *k, struct blob_id blob)
 {
 	return tag_u64(k, TAG_DIGEST_PENDING, blob.v);
+}
+
+struct str
+key_queue(struct key *k, struct queue_id id)
+{
+	return tag_u64(k, TAG_QUEUE, id.v);
+}
+
+struct str
+key_queue_rcpt(struct key *k, struct queue_id id, uint32_t index)
+{
+	start(k, TAG_QUEUE_RCPT);
+	put_u64(k, id.v);
+	put_u32(k, index);
+	return end(k);
+}
+
+struct str
+key_event(struct key *k, uint64_t id)
+{
+	return tag_u64(k, TAG_EVENT, id);
+}
+
+static struct str
+tag_u64_u64(struct key *k, enum tag tag, uint64_t a, uint64_t b)
+{
+	start(k, tag);
+	put_u64(k, a);
+	put_u64(k, b);
+	return end(k);
+}
+
+struct str
+key_event_trace(struct key *k, uint64_t first, uint64_t id)
+{
+	return tag_u64_u64(k, TAG_EVENT_TRACE, first, id);
+}
+
+struct str
+key_event_name(struct key *k, uint64_t hash, uint64_t id)
+{
+	return tag_u64_u64(k, TAG_EVENT_NAME, hash, id);
+}
+
+struct str
+key_dkim(struct key *k, struct str domain, struct str selector)
+{
+	start(k, TAG_DKIM);
+	put_bytes(k, domain);
+	put_c(k, '\0');
+	put_bytes(k, selector);
+	return end(k);
 }
 
 uint64_t

@@ -33,7 +33,16 @@ struct message_id {
 	uint64_t v; /* of one account */
 };
 
-enum schema_counter { SCHEMA_COUNTER_TENANT = 1, SCHEMA_COUNTER_ACCOUNT = 2 };
+struct queue_id {
+	uint64_t v;
+};
+
+enum schema_counter {
+	SCHEMA_COUNTER_TENANT = 1,
+	SCHEMA_COUNTER_ACCOUNT = 2,
+	SCHEMA_COUNTER_QUEUE = 3,
+	SCHEMA_COUNTER_EVENT = 4,
+};
 
 struct key {
 	size_t n;
@@ -68,6 +77,17 @@ struct str key_chunk(
 struct str key_message(struct key *k, struct account_id account, struct message_id message);
 struct str key_digest(struct key *k, struct blob_id blob);
 struct str key_digest_pending(struct key *k, struct blob_id blob);
+
+struct str key_queue(struct key *k, struct queue_id id);
+/* Of a message in the queue; index 0 is before all of them. */
+struct str key_queue_rcpt(struct key *k, struct queue_id id, uint32_t index);
+struct str key_event(struct key *k, uint64_t id);
+/* The events that follow a message's first one. */
+struct str key_event_trace(struct key *k, uint64_t first, uint64_t id);
+/* First events by a hash of a name; id 0 is before all of them. */
+struct str key_event_name(struct key *k, uint64_t hash, uint64_t id);
+/* A key that signs mail; an empty selector is before all of them. */
+struct str key_dkim(struct key *k, struct str domain, struct str selector);
 
 /* The number at the end of such a key; 0 when it is too short for one. */
 uint64_t key_last_u64(struct str key);
