@@ -35,9 +35,9 @@ struct dsn_rcpt {
 	struct str orcpt; /* as in the ORCPT parameter, "rfc822;" and xtext; empty: none came */
 	uint16_t code;	  /* SMTP reply, 0: none */
 	uint16_t enhanced[DSN_ENHANCED_PARTS];
-	struct str reply_text;	/* without the code; its lines may be separated by LF or CRLF */
-	struct str remote_mta;	/* host name of the server that said it; empty: none was asked */
-	struct str remote_ip;	/* its address as text, or empty */
+	struct str reply_text; /* without the code; its lines may be separated by LF or CRLF */
+	struct str remote_mta; /* host name of the server that said it; empty: none was asked */
+	struct str remote_ip;  /* its address as text, or empty */
 	uint64_t last_attempt_s;
 	uint64_t will_retry_until_s; /* DSN_DELAYED only */
 	struct str advice_override;  /* instead of the table's "what to do"; may be empty */
@@ -57,7 +57,7 @@ struct dsn {
 	struct str original_body;   /* empty: only the header can go back */
 	bool is_full_wanted;	    /* RET=FULL, or no RET and the house returns bodies */
 	bool is_smtputf8;	    /* the notice may hold UTF-8 in headers (RFC 6533) */
-	struct str subject; /* of the original, encoded words or UTF-8; may be empty */
+	struct str subject;	    /* of the original, encoded words or UTF-8; may be empty */
 };
 
 /*
@@ -126,8 +126,8 @@ struct dsn_report {
  * encoding taken off. Takes any bytes: what it does not understand is left out. Strings borrow from
  * body or are in a. Of a recipient: path without its type and with \x{...} decoded; orcpt as
  * "type;address", not in xtext; code, reply_text from Diagnostic-Code (the text with the enhanced
- * code, if it has one); enhanced from Status; no advice_override. ST_LIMIT (and is_cut) when a is full
- * or there are more than DSN_RCPTS_MAX; *out then has those before.
+ * code, if it has one); enhanced from Status; no advice_override. ST_LIMIT (and is_cut) when a is
+ * full or there are more than DSN_RCPTS_MAX; *out then has those before.
  */
 enum status dsn_parse(struct str body, struct arena *a, struct dsn_report *out) MUST_USE;
 

@@ -1,4 +1,5 @@
-/* Lengths and counts of notices. What is longer is cut, never refused: a sender without a notice has lost mail. */
+/* Lengths and counts of notices. What is longer is cut, never refused: a sender without a notice
+ * has lost mail. */
 #ifndef POSTHORN_STANDARDS_DSN_LIMITS_H
 #define POSTHORN_STANDARDS_DSN_LIMITS_H
 
@@ -10,13 +11,13 @@
 /* The original goes back whole up to this, header and body together; above, its header, and of a
  * header that long the fields that fit (RFC 3461 6.2 leaves the length to us). */
 #define DSN_ORIGINAL_BYTES_MAX 51200
-/* Words of another server: a reply line has 512 octets (RFC 5321 4.5.3.1.5); four lines of them. */
-#define DSN_REPLY_BYTES_MAX 2048
+/* Words of another server: a reply line has 512 octets (RFC 5321 4.5.3.1.5); two full ones. */
+#define DSN_REPLY_BYTES_MAX 1024
 #define DSN_ADVICE_BYTES_MAX 1024
 /* Bytes of the original's subject that are shown, as UTF-8. */
 #define DSN_SUBJECT_BYTES_MAX 200
-/* An address (254) where every character could be written \x{10ffff}. */
-#define DSN_PATH_BYTES_MAX 1024
+/* Twice what an address may have (RFC 5321 4.5.3.1.3). */
+#define DSN_PATH_BYTES_MAX 512
 #define DSN_ORCPT_BYTES_MAX 500 /* RFC 3461 5.4 (c) */
 #define DSN_ENVID_BYTES_MAX 100 /* RFC 3461 5.4 (a) */
 #define DSN_NAME_BYTES_MAX 255	/* a host name (RFC 1035 2.3.4) */
@@ -30,9 +31,12 @@
 #define DSN_LINE_BYTES_MAX 998
 #define DSN_LINE_BYTES_WANTED 76
 
-/* What dsn_write holds at most besides its output: the two parts it makes, per recipient less than
- * 8 KB (a reply is 2 KB, and written twice, each byte at most thrice), and their frames. */
-#define DSN_PART_BYTES_MAX (DSN_RCPTS_MAX * 8192 + 16384)
+/*
+ * Each of the parts that dsn_write makes. A recipient usually takes 500 bytes. At worst, all its
+ * strings full, a byte each replaced by three and those in quoted-printable by nine, with line ends
+ * and indents: 9 * (512 + 500 + 1024 + 1024) < 32,768.
+ */
+#define DSN_PART_BYTES_MAX (DSN_RCPTS_MAX * 32768 + 16384)
 
 /* Bytes of a message/delivery-status body that are looked at, and fields in one group. */
 #define DSN_PARSE_BYTES_MAX (1024 * 1024)
