@@ -46,7 +46,9 @@ intro_of(const struct dsn *d)
 			   "delivered at all.");
 	if (failed + delayed == 0)
 		return STR("This is the confirmation that you asked for.");
-	return STR("This is what became of your message.");
+	return delayed == 0 ? STR("This is what became of your message.")
+			    : STR("This is what became of your message. Where it is still being "
+				  "tried, no action is needed.");
 }
 
 static void
@@ -162,7 +164,7 @@ static void
 todo_put(const struct dsn_rcpt *r, const struct dsn_advice *advice, struct buf *para)
 {
 	if (r->action == DSN_DELAYED) {
-		(void)buf_put(para, STR("No action is needed. We keep trying"));
+		(void)buf_put(para, STR("We keep trying"));
 		if (r->will_retry_until_s != 0) {
 			(void)buf_put(para, STR(" until "));
 			dsn_date_put(para, r->will_retry_until_s);

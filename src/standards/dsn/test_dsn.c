@@ -230,7 +230,8 @@ writes_the_examples_of_rfc3464(void)
 		"Action: failed\r\n"
 		"Status: 4.0.0\r\n"
 		"Diagnostic-Code: smtp; 426 4.0.0 connection timed out\r\n"));
-	EXPECT(says(&w, STR("This is what became of your message.")));
+	EXPECT(says(&w, STR("This is what became of your message. Where it is still being tried, "
+			    "no action is needed.")));
 	EXPECT(says(&w, STR("Our own mail system noted: 426 4.0.0 connection timed out")));
 	written_fini(&w);
 }
