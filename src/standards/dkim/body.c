@@ -118,24 +118,37 @@ unchanged_length(struct str s)
 	return i;
 }
 
+/* What is done with one step: white space that is held back, one byte, or a run as it is. */
+static size_t
+put_step(struct dkim_body *b, struct str s)
+{
+	size_t n = 0;
+
+	if (b->has_cr || s.p[0] == '\r') {
+		put_byte(b, s.p[0]);
+		return 1;
+	}
+	if (b->canon == DKIM_SIMPLE)
+		n = s.n;
+	else if (!is_wsp(s.p[0]) || !holds_something(b))
+		n = unchanged_length(s);
+	if (n > 0) {
+		put_held(b);
+		dkim_hash_put(&b->hash, str_take(s, n));
+		return n;
+	}
+	while (is_wsp(s.p[n]))
+		n++;
+	b->has_wsp = true;
+	return n;
+}
+
 /* s ends with a byte that is not open, so whatever line ends are in it have text behind them. */
 static void
 put_closed(struct dkim_body *b, struct str s)
 {
-	while (s.n > 0) {
-		size_t n = 0;
-
-		if (!holds_something(b))
-			n = b->canon == DKIM_RELAXED ? unchanged_length(s) : s.n;
-		if (n > 0) {
-			dkim_hash_put(&b->hash, str_take(s, n));
-			b->has_text = true;
-		} else {
-			put_byte(b, s.p[0]);
-			n = 1;
-		}
-		s = str_from(s, n);
-	}
+	while (s.n > 0)
+		s = str_from(s, put_step(b, s));
 }
 
 void

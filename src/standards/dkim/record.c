@@ -11,7 +11,7 @@ dkim_algorithm_name(enum dkim_algorithm algorithm)
 	case DKIM_ED25519_SHA256:
 		return STR("ed25519-sha256"); /* RFC 8463 4.1 */
 	}
-	CHECK(!"an algorithm");
+	CHECK(false);
 	return STR_NULL;
 }
 

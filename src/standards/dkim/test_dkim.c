@@ -683,12 +683,11 @@ digests_cover_the_field(void)
 					  STR("from:a b\r\nsubject:c\r\n")) == ST_OK);
 		EXPECT(buf_put(&text, canon == DKIM_SIMPLE ?
 			STR("DKIM-Signature: v=1; a=ed25519-sha256; c=simple/relaxed; d=example.org;\r\n"
-			    " q=dns/txt; s=s1; t=1800000000;\r\n"
-			    " h=from:from:to:subject:subject:date:message-id;\r\n"
-			    " bh=AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=; b=") :
+			    " q=dns/txt; s=s1; t=1800000000; h=from:from:to:subject:subject:date:\r\n"
+			    " message-id; bh=AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=;\r\n b=") :
 			STR("dkim-signature:v=1; a=ed25519-sha256; c=relaxed/relaxed; d=example.org;"
 			    " q=dns/txt; s=s1; t=1800000000;"
-			    " h=from:from:to:subject:subject:date:message-id;"
+			    " h=from:from:to:subject:subject:date: message-id;"
 			    " bh=AQIDAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=; b=")) == ST_OK);
 		EXPECT(is_hash_of(t.digest, buf_str(&text)));
 		arena_fini(&t.a);
