@@ -70,8 +70,8 @@ cipher_text(EVP_CIPHER_CTX *ctx, const void *in, size_t in_n, uint8_t *out)
 }
 
 enum status
-sealed_seal(const uint8_t key[SEALED_KEY_BYTES], struct str context, struct str plain,
-    struct buf *out)
+sealed_seal(
+    const uint8_t key[SEALED_KEY_BYTES], struct str context, struct str plain, struct buf *out)
 {
 	EVP_CIPHER_CTX *ctx;
 	uint8_t *p;
@@ -87,8 +87,8 @@ sealed_seal(const uint8_t key[SEALED_KEY_BYTES], struct str context, struct str 
 	ctx = cipher_begin(key, context, p, 1);
 	cipher_text(ctx, plain.p, plain.n, p + CIPHER_AT);
 	CHECK(EVP_CipherFinal_ex(ctx, p + CIPHER_AT + plain.n, &n) == 1 && n == 0);
-	CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES,
-		  p + CIPHER_AT + plain.n) == 1);
+	CHECK(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_BYTES, p + CIPHER_AT + plain.n) ==
+	      1);
 	EVP_CIPHER_CTX_free(ctx);
 	buf_commit(out, plain.n + SEALED_OVERHEAD_BYTES);
 	return ST_OK;
@@ -110,8 +110,8 @@ head_check(const uint8_t key[SEALED_KEY_BYTES], struct str sealed)
 }
 
 enum status
-sealed_open(const uint8_t key[SEALED_KEY_BYTES], struct str context, struct str sealed,
-    struct buf *out)
+sealed_open(
+    const uint8_t key[SEALED_KEY_BYTES], struct str context, struct str sealed, struct buf *out)
 {
 	const uint8_t *p = (const uint8_t *)sealed.p;
 	enum status st = head_check(key, sealed);
@@ -145,6 +145,7 @@ sealed_open(const uint8_t key[SEALED_KEY_BYTES], struct str context, struct str 
 void
 sealed_wipe(struct buf *b)
 {
-	OPENSSL_cleanse(b->p, b->cap);
+	if (b->p != NULL)
+		OPENSSL_cleanse(b->p, b->cap);
 	buf_fini(b);
 }

@@ -43,7 +43,8 @@ known_seal_opens(void)
 	buf_init(&sealed, 1000);
 	buf_init(&plain, 1000);
 	EXPECT(hex_decode(STR("016c0008f0000102030405060708090a0bcab66c97057edc547cb5249ebe"
-			      "8a170368fadb6df9beb71c7630"), &sealed) == ST_OK);
+			      "8a170368fadb6df9beb71c7630"),
+		   &sealed) == ST_OK);
 	EXPECT(sealed_open(key, CONTEXT, buf_str(&sealed), &plain) == ST_OK);
 	EXPECT_STR(buf_str(&plain), STR("the secret"));
 	buf_fini(&sealed);
@@ -76,7 +77,8 @@ damage_shows(void)
 	buf_init(&plain, 1000);
 	EXPECT(sealed_seal(key, CONTEXT, STR("the secret"), &sealed) == ST_OK);
 	for (size_t n = 0; n < sealed.n; n++)
-		EXPECT(sealed_open(key, CONTEXT, str_take(buf_str(&sealed), n), &plain) == ST_SYNTAX);
+		EXPECT(
+		    sealed_open(key, CONTEXT, str_take(buf_str(&sealed), n), &plain) == ST_SYNTAX);
 	for (size_t i = 0; i < sealed.n; i++) {
 		enum status want = i == 0 ? ST_UNSUPPORTED : i < 5 ? ST_DENIED : ST_SYNTAX;
 
@@ -134,7 +136,8 @@ limits_hold(void)
 	EXPECT(sealed.n == 0);
 	EXPECT(sealed_seal(key, CONTEXT, STR("the secret"), &small) == ST_LIMIT && small.n == 0);
 	EXPECT(sealed_seal(key, CONTEXT, STR("he secret"), &small) == ST_OK);
-	EXPECT(sealed_open(key, str_of(context, sizeof(context)), buf_str(&small), &plain) == ST_LIMIT);
+	EXPECT(sealed_open(key, str_of(context, sizeof(context)), buf_str(&small), &plain) ==
+	       ST_LIMIT);
 	buf_fini(&sealed);
 	buf_fini(&plain);
 	buf_fini(&small);

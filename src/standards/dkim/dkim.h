@@ -71,9 +71,9 @@ struct dkim_sign_conf {
 	uint64_t expires_s;	    /* x= is so long after t=; 0: none */
 	struct str identity;	    /* i=, "[local]@domain-or-subdomain"; empty: none */
 	/*
-	 * h= as it shall be written, e.g. "from : to : from"; with From. Empty, which is the rule: the
-	 * fields that matter to a reader (sign.c has the list), each as often as it is there, and
-	 * From, To, Subject, Date and Message-ID once more, so that nobody can add another one.
+	 * h= as it shall be written, e.g. "from : to : from"; with From. Empty, which is the rule:
+	 * the fields that matter to a reader (sign.c has the list), each as often as it is there,
+	 * and From, To, Subject, Date and Message-ID once more, so that nobody can add another one.
 	 */
 	struct str headers;
 };

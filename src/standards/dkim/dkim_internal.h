@@ -62,7 +62,8 @@ struct dkim_tags {
 	size_t n;
 };
 
-/* A tag-list (RFC 6376 3.2), borrowed. ST_SYNTAX: none, or a name twice. ST_LIMIT: DKIM_TAGS_MAX. */
+/* A tag-list (RFC 6376 3.2), borrowed. ST_SYNTAX: none, or a name twice. ST_LIMIT: DKIM_TAGS_MAX.
+ */
 enum status dkim_tags_parse(struct str list, struct dkim_tags *out) MUST_USE;
 /* False, and an empty value, when the tag is not there. */
 bool dkim_tags_find(const struct dkim_tags *t, struct str name, struct str *value_out);

@@ -24,9 +24,9 @@ is_of(const EVP_PKEY *key, enum dkim_algorithm algorithm)
 static EVP_PKEY *
 generate(enum dkim_algorithm algorithm)
 {
-	EVP_PKEY *key = algorithm == DKIM_RSA_SHA256 ?
-			    EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)DKIM_RSA_BITS) :
-			    EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+	EVP_PKEY *key = algorithm == DKIM_RSA_SHA256
+			    ? EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)DKIM_RSA_BITS)
+			    : EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
 
 	return key;
 }
@@ -85,8 +85,8 @@ dkim_key_public(EVP_PKEY *key, enum dkim_algorithm algorithm, struct buf *out)
 {
 	if (!is_of(key, algorithm))
 		return ST_SYNTAX;
-	return algorithm == DKIM_RSA_SHA256 ? rsa_public_put(key, out) :
-					      ed25519_public_put(key, out);
+	return algorithm == DKIM_RSA_SHA256 ? rsa_public_put(key, out)
+					    : ed25519_public_put(key, out);
 }
 
 enum status
@@ -192,12 +192,13 @@ dkim_key_sign(EVP_PKEY *key, enum dkim_algorithm algorithm, const uint8_t digest
 
 	if (st != ST_OK)
 		return st;
-	n = algorithm == DKIM_RSA_SHA256 ? rsa_sign(key, digest, signature, sizeof(signature)) :
-					   ed25519_sign(key, digest, signature, sizeof(signature));
+	n = algorithm == DKIM_RSA_SHA256 ? rsa_sign(key, digest, signature, sizeof(signature))
+					 : ed25519_sign(key, digest, signature, sizeof(signature));
 	return n > 0 ? buf_put(out, str_of(signature, n)) : ST_IO;
 }
 
-/* A key of each kind is made, written, read and used. A small one of RSA: only the loading counts. */
+/* A key of each kind is made, written, read and used. A small one of RSA: only the loading counts.
+ */
 static void
 preload_one(enum dkim_algorithm algorithm, EVP_PKEY *key)
 {

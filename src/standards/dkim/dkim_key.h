@@ -19,8 +19,8 @@ void dkim_key_preload(void);
  * bits takes 50 to 500 ms of a core. ST_LIMIT: a buf is full; ST_IO: libcrypto failed. Both are
  * then unchanged.
  */
-enum status dkim_key_make(enum dkim_algorithm algorithm, struct buf *private_der_out,
-    struct buf *public_out) MUST_USE;
+enum status dkim_key_make(
+    enum dkim_algorithm algorithm, struct buf *private_der_out, struct buf *public_out) MUST_USE;
 /*
  * Reads PKCS #8; the caller frees the key with EVP_PKEY_free. ST_SYNTAX: no such key, or one of
  * another algorithm; ST_LIMIT: RSA of less than 1,024 bits (RFC 8301 3.2) or more than 4,096.
@@ -28,8 +28,7 @@ enum status dkim_key_make(enum dkim_algorithm algorithm, struct buf *private_der
 enum status dkim_key_load(
     enum dkim_algorithm algorithm, struct str private_der, EVP_PKEY **out) MUST_USE;
 /* Appends the public key as dkim_record_put takes it. */
-enum status dkim_key_public(
-    EVP_PKEY *key, enum dkim_algorithm algorithm, struct buf *out) MUST_USE;
+enum status dkim_key_public(EVP_PKEY *key, enum dkim_algorithm algorithm, struct buf *out) MUST_USE;
 /*
  * Appends the raw signature of the digest of dkim_sign_begin. ST_SYNTAX: a key of another
  * algorithm; ST_IO: libcrypto failed; ST_LIMIT: out is full. out is then unchanged.

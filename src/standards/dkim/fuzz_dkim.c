@@ -86,8 +86,8 @@ sign(const struct dkim_sign_conf *conf, struct str header, const uint8_t *body_h
 	if (st == ST_OK) {
 		digest_check(&s, conf, header, digest);
 		CHECK(dkim_sign_end(&s,
-			  str_of(signature, conf->algorithm == DKIM_RSA_SHA256 ? 256 : 64), &out) ==
-		      ST_OK);
+			  str_of(signature, conf->algorithm == DKIM_RSA_SHA256 ? 256 : 64),
+			  &out) == ST_OK);
 		field_check(buf_str(&out));
 	}
 	arena_fini(&a);
@@ -104,15 +104,15 @@ list_check(struct str s)
 		return;
 	CHECK(tags.n > 0 && tags.n <= DKIM_TAGS_MAX);
 	for (size_t i = 0; i < tags.n; i++)
-		CHECK(dkim_tags_find(&tags, tags.v[i].name, &value) && value.p == tags.v[i].value.p &&
-		      value.n == tags.v[i].value.n);
+		CHECK(dkim_tags_find(&tags, tags.v[i].name, &value) &&
+		      value.p == tags.v[i].value.p && value.n == tags.v[i].value.n);
 }
 
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct dkim_sign_conf conf = {.domain = STR("example.org"), .selector = STR("s1"),
-	    .time_s = 1000};
+	struct dkim_sign_conf conf = {
+	    .domain = STR("example.org"), .selector = STR("s1"), .time_s = 1000};
 	struct str message = str_from(str_of(data, size), 1);
 	size_t cut = str_find(message, STR("\r\n\r\n"));
 	struct str header = str_take(message, cut + 2), body = str_from(message, cut + 4);

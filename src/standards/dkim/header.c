@@ -114,7 +114,8 @@ relaxed_value_hash(struct dkim_hash *h, struct str value)
 	while (!cur_at_end(&c)) {
 		const char *start = c.p;
 
-		/* In a field only white space follows a CRLF; a bare CR or LF is a byte like others. */
+		/* In a field only white space follows a CRLF; a bare CR or LF is a byte like
+		 * others. */
 		if (cur_lit(&c, "\r\n") || cur_skip_wsp(&c) > 0) {
 			has_wsp = true;
 			continue;

@@ -30,8 +30,8 @@
 /* The whole field: h= and its folds, d=, s=, i= of which each octet may take three, the signature
  * in base64 and its folds. */
 #define DKIM_FIELD_BYTES_MAX 8192
-/* What dkim_sign_begin takes from its arena at most: 1,000 fields of 48 bytes, 200 names, and the
- * field. */
-#define DKIM_ARENA_BYTES 81920
+/* What dkim_sign_begin takes from its arena at most: 1,000 fields of 48 bytes and one more, and the
+ * field it makes. */
+#define DKIM_ARENA_BYTES 65536
 
 #endif

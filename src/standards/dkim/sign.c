@@ -114,7 +114,8 @@ identity_check(struct str identity, struct str domain)
 	if (identity.n > DKIM_IDENTITY_BYTES_MAX)
 		return ST_LIMIT;
 	st = at < identity.n ? dkim_domain_check(str_from(identity, at + 1)) : ST_SYNTAX;
-	/* RFC 6376 3.5, i=: the same domain as d=, or one below it; the local part may be missing */
+	/* RFC 6376 3.5, i=: the same domain as d=, or one below it; the local part may be missing
+	 */
 	if (st == ST_OK && !is_within(str_from(identity, at + 1), domain))
 		st = ST_SYNTAX;
 	if (st == ST_OK && at > 0 && address_parse(identity, true, &a) != ST_OK)
@@ -129,13 +130,13 @@ conf_check(const struct dkim_sign_conf *conf)
 
 	if (st == ST_OK)
 		st = dkim_selector_check(conf->selector);
-	if (st == ST_OK && conf->selector.n + STR("._domainkey.").n + conf->domain.n >
-			       DKIM_NAME_BYTES_MAX)
+	if (st == ST_OK &&
+	    conf->selector.n + STR("._domainkey.").n + conf->domain.n > DKIM_NAME_BYTES_MAX)
 		st = ST_LIMIT;
 	if (st == ST_OK)
 		st = identity_check(conf->identity, conf->domain);
-	if (st == ST_OK && (conf->time_s > DKIM_TIME_MAX ||
-			       conf->expires_s > DKIM_TIME_MAX - conf->time_s))
+	if (st == ST_OK &&
+	    (conf->time_s > DKIM_TIME_MAX || conf->expires_s > DKIM_TIME_MAX - conf->time_s))
 		st = ST_LIMIT;
 	return st;
 }
@@ -257,8 +258,8 @@ static struct str
 canon_name(const struct dkim_sign_conf *conf)
 {
 	if (conf->header_canon == DKIM_RELAXED)
-		return conf->body_canon == DKIM_RELAXED ? STR("relaxed/relaxed") :
-							  STR("relaxed/simple");
+		return conf->body_canon == DKIM_RELAXED ? STR("relaxed/relaxed")
+							: STR("relaxed/simple");
 	return conf->body_canon == DKIM_RELAXED ? STR("simple/relaxed") : STR("simple/simple");
 }
 

@@ -40,7 +40,8 @@ tag_add(struct dkim_tags *t, struct str spec)
 	if (!str_split(spec, '=', &tag.name, &tag.value))
 		return ST_SYNTAX;
 	tag.name = str_trim(tag.name);
-	if (!name_is_ok(tag.name) || !value_is_ok(tag.value) || dkim_tags_find(t, tag.name, &ignored))
+	if (!name_is_ok(tag.name) || !value_is_ok(tag.value) ||
+	    dkim_tags_find(t, tag.name, &ignored))
 		return ST_SYNTAX; /* RFC 6376 3.2: a name twice spoils the list */
 	tag.value = str_trim(tag.value);
 	if (t->n == DKIM_TAGS_MAX)

@@ -1,3 +1,5 @@
+#include <openssl/core_names.h>
+#include <openssl/param_build.h>
 #include <openssl/x509.h>
 
 #include "base/num.h"
@@ -19,8 +21,9 @@ verifies(enum dkim_algorithm algorithm, struct str public_key, struct str signat
 {
 	const unsigned char *p = (const unsigned char *)public_key.p;
 	bool is_rsa = algorithm == DKIM_RSA_SHA256;
-	EVP_PKEY *key = is_rsa ? d2i_PUBKEY(NULL, &p, (long)public_key.n) :
-				 EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, p, public_key.n);
+	EVP_PKEY *key = is_rsa
+			    ? d2i_PUBKEY(NULL, &p, (long)public_key.n)
+			    : EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, p, public_key.n);
 	EVP_PKEY_CTX *rsa = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
 	EVP_MD_CTX *ed25519 = EVP_MD_CTX_new();
 	bool ok;
@@ -32,8 +35,8 @@ verifies(enum dkim_algorithm algorithm, struct str public_key, struct str signat
 			 sizeof(digest)) == 1;
 	else
 		ok = EVP_DigestVerifyInit(ed25519, NULL, NULL, NULL, key) == 1 &&
-		     EVP_DigestVerify(ed25519, (const unsigned char *)signature.p, signature.n, digest,
-			 sizeof(digest)) == 1;
+		     EVP_DigestVerify(ed25519, (const unsigned char *)signature.p, signature.n,
+			 digest, sizeof(digest)) == 1;
 	EVP_MD_CTX_free(ed25519);
 	EVP_PKEY_CTX_free(rsa);
 	EVP_PKEY_free(key);
@@ -106,7 +109,8 @@ damaged_keys_are_refused(void)
 	buf_init(&public_key, DKIM_PUBLIC_BYTES_MAX);
 	EXPECT(dkim_key_make(DKIM_ED25519_SHA256, &der, &public_key) == ST_OK);
 	for (size_t n = 0; n < der.n; n++)
-		EXPECT(dkim_key_load(DKIM_ED25519_SHA256, str_take(buf_str(&der), n), &key) == ST_SYNTAX);
+		EXPECT(dkim_key_load(DKIM_ED25519_SHA256, str_take(buf_str(&der), n), &key) ==
+		       ST_SYNTAX);
 	EXPECT(dkim_key_load(DKIM_ED25519_SHA256, buf_str(&public_key), &key) == ST_SYNTAX);
 	while (der.n < DKIM_PRIVATE_BYTES_MAX)
 		EXPECT(buf_put_c(&der, 'x') == ST_OK);
@@ -118,23 +122,47 @@ damaged_keys_are_refused(void)
 	buf_fini(&public_key);
 }
 
-/* RFC 8301 3.2: 1,024 bits and more. 1,016 and 4,104 are the next that fill bytes. */
+/* A public key with a modulus of so many bits, which is quicker had than a real one. */
+static EVP_PKEY *
+rsa_public(size_t bits)
+{
+	BIGNUM *n = BN_new(), *e = BN_new();
+	OSSL_PARAM_BLD *build = OSSL_PARAM_BLD_new();
+	EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
+	EVP_PKEY *key = NULL;
+	OSSL_PARAM *params;
+
+	EXPECT(BN_set_bit(n, (int)bits - 1) == 1 && BN_set_bit(n, 0) == 1);
+	EXPECT(BN_set_word(e, 65537) == 1);
+	EXPECT(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_N, n) == 1);
+	EXPECT(OSSL_PARAM_BLD_push_BN(build, OSSL_PKEY_PARAM_RSA_E, e) == 1);
+	params = OSSL_PARAM_BLD_to_param(build);
+	EXPECT(EVP_PKEY_fromdata_init(ctx) == 1);
+	EXPECT(EVP_PKEY_fromdata(ctx, &key, EVP_PKEY_PUBLIC_KEY, params) == 1);
+	OSSL_PARAM_free(params);
+	OSSL_PARAM_BLD_free(build);
+	EVP_PKEY_CTX_free(ctx);
+	BN_free(n);
+	BN_free(e);
+	return key;
+}
+
+/* RFC 8301 3.2: 1,024 bits and more; 4,096 are ours. */
 static void
 rsa_keys_have_a_size(void)
 {
 	static const struct {
 		size_t bits;
-		enum status want;
-	} cases[] = {{1016, ST_LIMIT}, {1024, ST_OK}};
+		enum status want; /* ST_IO: the size is allowed, and then there is no private key */
+	} cases[] = {{1023, ST_LIMIT}, {1024, ST_IO}, {4096, ST_IO}, {4097, ST_LIMIT}};
 	struct buf out;
 
 	buf_init(&out, 1000);
 	for (size_t i = 0; i < COUNT_OF(cases); i++) {
-		EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "RSA", cases[i].bits);
+		EVP_PKEY *key = rsa_public(cases[i].bits);
 
-		buf_reset(&out);
 		EXPECT(dkim_key_sign(key, DKIM_RSA_SHA256, digest, &out) == cases[i].want);
-		EXPECT(out.n == (cases[i].want == ST_OK ? 128 : 0));
+		EXPECT(out.n == 0);
 		EVP_PKEY_free(key);
 	}
 	buf_fini(&out);

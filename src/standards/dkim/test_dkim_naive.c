@@ -7,7 +7,8 @@
 void
 naive_hash(struct str bytes, uint8_t out[DKIM_HASH_BYTES])
 {
-	CHECK(EVP_Digest(bytes.p != NULL ? bytes.p : "", bytes.n, out, NULL, EVP_sha256(), NULL) == 1);
+	CHECK(EVP_Digest(bytes.p != NULL ? bytes.p : "", bytes.n, out, NULL, EVP_sha256(), NULL) ==
+	      1);
 }
 
 static bool
