@@ -143,7 +143,8 @@ bool schedule_destination_limit(struct schedule *s, struct str destination, uint
 struct schedule_destination {
 	struct str name; /* borrowed */
 	uint32_t entries_n, running_n, limit, failures;
-	uint64_t dead_until_ms; /* 0: it is alive */
+	bool is_dead;
+	uint64_t dead_until_ms; /* of a dead one; when it has passed, a probe may start or runs */
 };
 
 /* What is known about a destination; false: nothing. */
