@@ -70,13 +70,16 @@ meter_print(const char *what, const struct meter *m)
 static uint64_t
 resident_bytes(void)
 {
-	unsigned long long pages = 0;
 	FILE *f = fopen("/proc/self/statm", "r");
+	struct str size, resident;
+	uint64_t pages = 0;
+	char line[128];
 
-	CHECK(f != NULL);
-	if (fscanf(f, "%*u %llu", &pages) != 1)
-		pages = 0;
+	CHECK(f != NULL && fgets(line, sizeof(line), f) != NULL);
 	(void)fclose(f);
+	(void)str_split(str_of_c(line), ' ', &size, &resident);
+	(void)str_split(resident, ' ', &resident, &size);
+	CHECK(str_to_u64(resident, &pages) == ST_OK);
 	return pages * 4096;
 }
 

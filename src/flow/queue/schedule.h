@@ -11,11 +11,11 @@
  * (RFC 6710) goes first, but a level is worth no more than priority_step_ms of waiting, so that a
  * low one never starves; then what has been due longer; then the smaller message id.
  *
- * How much at once: a destination starts at limit_first, gains one for as many successes in a row
- * of rounds as it has, up to limit_max, and halves with every failure, down to one. After
- * dead_after failures without a success between them it is dead: nothing is picked for it until a
- * time (dead_first_ms, doubling up to dead_max_ms), then one entry is, to probe. One success, and
- * it lives.
+ * How much at once: a destination starts with limit_first transactions, may have one more after as
+ * many successes as it may have now, up to limit_max, and half as many after a failure, at least
+ * one. After dead_after failures without a success between them it is dead: nothing is picked for
+ * it until a time (dead_first_ms, doubling up to dead_max_ms), then one entry is, to probe. One
+ * success, and it lives.
  *
  * Cost: adding, picking, changing and ending an entry O(log n) at worst, whatever the number of
  * dead destinations; 64 bytes an entry and about 250 a destination. Memory goes back when the last

@@ -51,7 +51,10 @@ below(struct model *m, uint64_t n)
 static struct str
 name_of(unsigned destination)
 {
-	return str_of("abcdefghijkl" + destination, 1);
+	static const char names[] = "abcdefg";
+
+	_Static_assert(sizeof(names) > DESTINATIONS, "a name each");
+	return str_of(&names[destination], 1);
 }
 
 static unsigned

@@ -2,8 +2,9 @@
 #include <stdlib.h>
 
 #include "base/num.h"
+#include "base/rnd.h"
 #include "base/unit.h"
-#include "flow/queue/schedule.h"
+#include "flow/queue/schedule_internal.h"
 
 #define T0 UINT64_C(1000000000)
 #define NEVER UINT64_MAX
@@ -771,9 +772,66 @@ a_clock_that_runs_back_only_delays(void)
 	schedule_free(&s);
 }
 
+/* Order, links and the shape that bounds the way down. Returns how many there are. */
+static uint32_t
+heap_check(const struct schedule *s, uint32_t i, uint32_t parent, uint64_t due_ms)
+{
+	const struct entry *e;
+	uint32_t left_rank, right_rank, n;
+
+	if (i == 0)
+		return 0;
+	e = sched_entry(s, i);
+	EXPECT(e->parent == parent && e->due_ms >= due_ms);
+	n = 1 + heap_check(s, e->left, i, e->due_ms) + heap_check(s, e->right, i, e->due_ms);
+	left_rank = e->left ? sched_entry(s, e->left)->heap_rank : 0;
+	right_rank = e->right ? sched_entry(s, e->right)->heap_rank : 0;
+	EXPECT(left_rank >= right_rank && e->heap_rank == right_rank + 1);
+	return n;
+}
+
+static void
+heaps_keep_their_shape(void)
+{
+	enum { ENTRIES = 3000 };
+	enum { RISING, FALLING, RANDOM, ORDERS };
+	uint64_t ids[ENTRIES];
+
+	for (unsigned order = RISING; order < ORDERS; order++) {
+		struct schedule *s = fresh();
+		struct prng r;
+		uint32_t n = 0;
+
+		prng_init(&r, order);
+		for (uint64_t i = 0; i < ENTRIES; i++) {
+			uint64_t due[ORDERS] = {
+			    [RISING] = i, [FALLING] = ENTRIES - i, [RANDOM] = prng_below(&r, 1000)};
+
+			ids[i] = add(s, i, "a", T0 + due[order]);
+			n += ids[i] != 0;
+		}
+		EXPECT(heap_check(s, sched_destination_find(s, STR("a"))->lane_usual, 0, 0) == n);
+		for (unsigned i = 0; i < 2 * ENTRIES / 3; i++) {
+			uint64_t id = ids[prng_below(&r, ENTRIES)];
+
+			if (i % 2)
+				n -= schedule_remove(s, id) == ST_OK;
+			else
+				(void)!schedule_reschedule(s, id, T0 + prng_below(&r, 1000));
+			if (i % 100 == 0)
+				EXPECT(
+				    heap_check(s, sched_destination_find(s, STR("a"))->lane_usual,
+					0, 0) == n);
+		}
+		EXPECT(heap_check(s, sched_destination_find(s, STR("a"))->lane_usual, 0, 0) == n);
+		schedule_free(&s);
+	}
+}
+
 int
 main(void)
 {
+	UNIT(heaps_keep_their_shape);
 	UNIT(picks_what_is_due_in_order);
 	UNIT(destinations_take_turns);
 	UNIT(a_crowd_that_wakes_at_once_takes_turns);
