@@ -53,9 +53,9 @@ enum sasl_step { SASL_CHALLENGE, SASL_NEED_CREDENTIALS, SASL_OK, SASL_FAIL };
 
 struct sasl_out {
 	struct str challenge;
-	struct str authcid;  /* who proves it */
-	struct str authzid;  /* as whom to act; empty: the same */
-	struct str password; /* PLAIN and LOGIN; wiped by sasl_server_verdict */
+	struct str authcid;	  /* who proves it */
+	struct str authzid;	  /* as whom to act; empty: the same */
+	struct str password;	  /* PLAIN and LOGIN; wiped by sasl_server_verdict */
 	struct str password_sent; /* the same before its preparation */
 	const char *why; /* SASL_FAIL: a word for the log, one of RFC 5802's server-error-values */
 };
@@ -101,7 +101,7 @@ struct sasl_server {
 	struct sasl_binding binding;		  /* the one that the client picked; borrowed */
 	const struct str *proven;		  /* borrowed */
 	size_t proven_n;
-	struct str nonce, server_first;		  /* in the arena */
+	struct str nonce, server_first; /* in the arena */
 	struct scram_verifier verifier;
 	bool is_known;
 };
@@ -111,9 +111,10 @@ void sasl_server_fini(struct sasl_server *s);
 /* For the SCRAM mechanisms, between init and the first step. */
 void sasl_server_scram(struct sasl_server *s, const struct sasl_scram *scram);
 /*
- * For EXTERNAL, between init and the first step: the names that the connection proved, by a client's
- * certificate for instance, the preferred one first; at least one, at most SASL_PROVEN_MAX, each at
- * most SASL_NAME_BYTES_MAX. Borrowed for the whole exchange. out.authcid is one of them.
+ * For EXTERNAL, between init and the first step: the names that the connection proved, by a
+ * client's certificate for instance, the preferred one first; at least one, at most
+ * SASL_PROVEN_MAX, each at most SASL_NAME_BYTES_MAX. Borrowed for the whole exchange. out.authcid
+ * is one of them.
  */
 void sasl_server_external(struct sasl_server *s, const struct str *names, size_t names_n);
 /* There was no initial response: the first challenge. */
@@ -165,7 +166,7 @@ enum status sasl_prep(
 /*
  * Loads ICU's tables and libcrypto's algorithms, which open files at their first use: call it
  * before a sandbox. ST_UNSUPPORTED: ICU has no tables (then only ASCII can be prepared) or
- * libcrypto no SHA-256.
+ * libcrypto not the two hashes.
  */
 enum status sasl_load(void);
 

@@ -40,8 +40,8 @@ enum status scram_verifier_make(enum scram_hash hash, struct str password, struc
 enum status scram_verifier_make_weak(enum scram_hash hash, struct str password, struct str salt,
     uint32_t iterations, struct scram_verifier *out) MUST_USE;
 /*
- * Fills in the keys from hash, salt and iterations, which v holds, and a password that is used as it
- * is. For who has limits of his own. False when libcrypto fails.
+ * Fills in the keys from hash, salt and iterations, which v holds, and a password that is used as
+ * it is. For who has limits of his own. False when libcrypto fails.
  */
 bool scram_verifier_derive(struct scram_verifier *v, struct str prepared) MUST_USE;
 /* Does this password belong to the verifier? For PLAIN against a stored verifier. As costly as
