@@ -17,6 +17,9 @@
 #include "ipc/link.h"
 #include "net/conn.h"
 
+/* Of decoded bytes from auth: far more than SCRAM's longest. */
+#define LOGIN_CHALLENGE_MAX 8192
+
 struct login {
 	uint64_t session;	/* names the session in both directions */
 	enum login_protocol protocol;
@@ -49,12 +52,14 @@ bool login_begin(struct login *g, struct link *auth, struct conn *c, const struc
 bool login_password(struct login *g, struct link *auth, struct conn *c, struct str user, struct str password) MUST_USE;
 /* The client's decoded answer to a challenge. */
 bool login_step(struct login *g, struct link *auth, struct str bytes) MUST_USE;
-/* Auth forgets the exchange, if it holds one. */
+/* Auth forgets the exchange, if it holds one. With NULL when the line to auth has ended. */
 void login_end(struct login *g, struct link *auth);
 
 /* For whom is this answer? Leaves c where it is; LOGIN_POP3 also for one that is malformed. */
 enum login_protocol login_answer_protocol(struct cur c);
 /* Takes note of an answer. False: nothing was asked or it is nonsense, the line ends. */
 bool login_answer(struct login *g, const struct rec_login_answer *a) MUST_USE;
+/* Nobody waits for it any more: the capability that it may bring is given back. store may be NULL. */
+void login_answer_drop(const struct rec_login_answer *a, struct link *store);
 
 #endif

@@ -121,6 +121,8 @@ void sasl_server_external(struct sasl_server *s, const struct str *names, size_t
 enum sasl_step sasl_server_begin(struct sasl_server *s, struct sasl_out *out);
 enum sasl_step sasl_server_step(
     struct sasl_server *s, struct str client_bytes, struct arena *a, struct sasl_out *out);
+/* May begin or step be called now? For who is told by another process what comes next. */
+bool sasl_server_is_waiting(const struct sasl_server *s);
 /* After SASL_NEED_CREDENTIALS. */
 enum sasl_step sasl_server_verdict(struct sasl_server *s, bool ok, struct sasl_out *out);
 /* Copies v, which is for the hash of the mechanism. */

@@ -283,6 +283,23 @@ sasl_server_step(
 	return SASL_FAIL;
 }
 
+bool
+sasl_server_is_waiting(const struct sasl_server *s)
+{
+	switch (s->state) {
+	case SASL_SERVER_FIRST:
+	case SASL_SERVER_PASSWORD:
+	case SASL_SERVER_FINAL:
+	case SASL_SERVER_EMPTY:
+		return true;
+	case SASL_SERVER_WAIT_VERDICT:
+	case SASL_SERVER_WAIT_VERIFIER:
+	case SASL_SERVER_DONE:
+		break;
+	}
+	return false;
+}
+
 enum sasl_step
 sasl_server_verdict(struct sasl_server *s, bool ok, struct sasl_out *out)
 {
