@@ -31,8 +31,6 @@ enum {
 	/* A POP3 or IMAP session may last; the store drops the capability when the session or its process ends. */
 	CAP_LIFETIME_MS = 24 * 3600 * 1000,
 	NETWORK_BYTES = 48,
-	/* The longest normal form of an address (local part, "@", domain in A-labels). */
-	ADDRESS_BYTES = 512,
 };
 
 enum ask_kind { ASK_PASSWORD, ASK_SASL };
@@ -50,7 +48,7 @@ struct ask {
 	size_t network_n;
 	char login[SASL_NAME_BYTES_MAX + 1];
 	size_t login_n;
-	char address[ADDRESS_BYTES];	/* of the account, in normal form */
+	char address[DIRECTORY_ADDRESS_BYTES_MAX];	/* of the account, in normal form */
 	size_t address_n;
 	char password[SASL_PASSWORD_BYTES_MAX];
 	size_t password_n;
@@ -693,7 +691,8 @@ auth_login_end(struct auth *a, struct link *l, struct cur *c)
 	if (!rec_login_end_take(c, &r))
 		return false;
 	k = ask_find(a, l, r.session, r.protocol);
-	if (k != NULL)
+	/* Once the store was asked, its capability goes to access, which gives it back. */
+	if (k != NULL && !k->is_proven)
 		ask_free(k);
 	return true;
 }
