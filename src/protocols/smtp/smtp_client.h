@@ -153,10 +153,13 @@ struct smtp_client {
 	uint16_t sent, answered, accepted_n;
 	uint16_t next_index;			/* SENT: where to look for the next accepted recipient */
 	uint16_t chunks_due;			/* BDATs without LAST that have no reply yet */
-	uint8_t state, body_state, challenges;
+	uint16_t drains_due;			/* answers to be read and not told before DONE */
+	uint16_t challenge_n;
+	uint8_t state, send_state;		/* send_state: the command to write when the input is empty */
+	uint8_t body_state, challenges;
 	bool is_tls;
-	bool is_ready_told;
 	bool is_mail_refused;			/* answers of the group are read and not told */
+	bool is_ending_with_message;		/* LMTP: how many answers still come is not known, so the session ends */
 	bool is_rset_needed;			/* the last message left a transaction open */
 	bool is_chunked;			/* this message goes by BDAT */
 	bool is_body_stalled;			/* a body call said ST_MORE */

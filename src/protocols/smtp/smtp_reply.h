@@ -40,7 +40,8 @@ struct smtp_reply_reader {
 struct smtp_reply_line {
 	uint16_t code;
 	bool is_first, is_last;
-	struct str text; /* behind the code and its separator, as it came; borrowed from the input */
+	struct str
+	    text; /* behind the code and its separator, as it came; borrowed from the input */
 };
 
 void smtp_reply_reader_init(struct smtp_reply_reader *r);
