@@ -757,9 +757,9 @@ static void
 parameters(void)
 {
 	static const struct smtp_client_rcpt dsn[] = {
-	    {STR_INIT("a@x.example"), SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY,
+	    {STR_INIT("a@x.example"), SMTP_CLIENT_NOTIFY_SUCCESS | SMTP_CLIENT_NOTIFY_DELAY,
 		STR_INIT("rfc822;o+2Bp@x.example")},
-	    {STR_INIT("postMaster"), SMTP_NOTIFY_NEVER, STR_INIT("")},
+	    {STR_INIT("postMaster"), SMTP_CLIENT_NOTIFY_NEVER, STR_INIT("")},
 	    {STR_INIT("\"a >b\"@x.example"), 0, STR_INIT("")},
 	};
 	const struct smtp_client_mail m = {.reverse_path = STR("s@y.example"),
@@ -767,7 +767,7 @@ parameters(void)
 	    .is_8bit = true,
 	    .is_smtputf8 = true,
 	    .is_requiretls = true,
-	    .ret = SMTP_RET_HDRS,
+	    .ret = SMTP_CLIENT_RET_HDRS,
 	    .envid = STR("q1"),
 	    .has_by = true,
 	    .by_s = -5,
