@@ -1232,12 +1232,13 @@ pairs(void)
 {
 	static const size_t pieces[] = {1, 2, 3, 16, 100, 65536};
 
-	for (size_t i = 0; i < STAGES * 4 * COUNT_OF(pieces); i++) {
+	for (size_t i = 0; i < STAGES * 8 * COUNT_OF(pieces); i++) {
 		bool is_lmtp = i / STAGES & 1;
-		struct pair p = {.stage = i % STAGES, .piece = pieces[i / STAGES / 4]};
+		struct pair p = {.stage = i % STAGES, .piece = pieces[i / STAGES / 8]};
 		p.conf = (struct smtp_client_conf){.helo = STR("me.example"),
 		    .is_lmtp = is_lmtp,
-		    .is_pipelining_allowed = i / STAGES & 2};
+		    .is_pipelining_allowed = i / STAGES & 2,
+		    .is_chunking_allowed = i / STAGES & 4};
 		p.server_conf = (struct smtp_server_conf){.hostname = STR("mx.example"),
 		    .mode = is_lmtp ? SMTP_LMTP : SMTP_MTA,
 		    .message_bytes_max = 1000,
