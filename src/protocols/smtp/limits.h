@@ -22,7 +22,7 @@
 #define SMTP_HELD_MAX 104	/* of the text that refuses a chunk, kept until the chunk was read */
 #define SMTP_ENVID_MAX 100	/* RFC 3461 4.4 */
 #define SMTP_ORCPT_MAX 500	/* RFC 3461 4.2 */
-#define SMTP_LIMITS_MAX 999999	/* RFC 9422 4: six digits; a larger limit is announced as this */
+#define SMTP_LIMITS_MAX 999999	/* RFC 9422: six digits; a larger limit is announced as this */
 #define SMTP_HOLD_S_MAX 999999999	/* RFC 4865 3 */
 #define SMTP_BY_DIGITS_MAX 9	/* RFC 2852 4 */
 /* XCLIENT, decoded: host names (Postfix's limit), a user name of local part, @ and domain, an IPv6 address with its prefix. */

@@ -59,11 +59,12 @@ may_begin(struct smtp_server *s, struct buf *out)
 }
 
 /*
- * RFC 4954 4: the last command of a group, or with an initial response. Without one the client has to wait for the
- * challenge, and what it sent before is no answer to it.
+ * RFC 4954 4: the last command of a group, or with an initial response. Without one the client has
+ * to wait for the challenge, and what it sent before is no answer to it.
  */
 bool
-smtp_auth_begin(struct smtp_server *s, struct str arg, bool is_last, struct buf *out, struct smtp_event *ev)
+smtp_auth_begin(
+    struct smtp_server *s, struct str arg, bool is_last, struct buf *out, struct smtp_event *ev)
 {
 	struct str mechanism, initial;
 	bool has_initial = str_split(arg, ' ', &mechanism, &initial);
@@ -77,7 +78,8 @@ smtp_auth_begin(struct smtp_server *s, struct str arg, bool is_last, struct buf 
 	if (!may_begin(s, out))
 		return false;
 	if (mechanism.n == 0 || str_find_char(initial, ' ') < initial.n)
-		return error(s, out, 501, STR("5.5.4 expected a mechanism and at most one response"));
+		return error(
+		    s, out, 501, STR("5.5.4 expected a mechanism and at most one response"));
 	if (!is_offered(s->auth_mechs, mechanism))
 		return error(s, out, 504, STR("5.5.4 mechanism not offered"));
 	ev->kind = SMTP_EV_AUTH;
@@ -123,7 +125,8 @@ smtp_auth_answered(struct smtp_server *s, struct buf *out, unsigned code, struct
 }
 
 static bool
-line_run(struct smtp_server *s, struct str line, bool is_last, struct buf *out, struct smtp_event *ev)
+line_run(
+    struct smtp_server *s, struct str line, bool is_last, struct buf *out, struct smtp_event *ev)
 {
 	if (!is_last) {
 		smtp_sync_error_put(s, out);

@@ -3,8 +3,9 @@
 #include "protocols/smtp/smtp_internal.h"
 
 /*
- * The chunk's bytes are read before the refusal is written (RFC 3030 2), so its words are kept. Its transaction is over: the
- * state after a failed BDAT is indeterminate there, and no chunk that follows may complete what has a hole.
+ * The chunk's bytes are read before the refusal is written (RFC 3030 2), so its words are kept. Its
+ * transaction is over: the state after a failed BDAT is indeterminate there, and no chunk that
+ * follows may complete what has a hole.
  */
 static void
 chunk_refuse(struct smtp_server *s, unsigned code, struct str text)
@@ -31,7 +32,8 @@ argument_take(struct str arg, uint64_t *bytes_out, bool *is_last_out)
 	return str_to_u64(size, bytes_out);
 }
 
-/* Why the chunk cannot be taken, or 0. None of it counts as an error: a client that pipelines may not know yet. */
+/* Why the chunk cannot be taken, or 0. None of it counts as an error: a client that pipelines may
+ * not know yet. */
 static unsigned
 refusal_of(const struct smtp_server *s, struct str *text_out)
 {
@@ -70,7 +72,8 @@ smtp_bdat_begin(struct smtp_server *s, struct str arg, struct buf *out, struct s
 
 	if (argument_take(arg, &s->chunk_bytes, &s->is_chunk_last) != ST_OK) {
 		/* Where the chunk ends is not known: what follows is no command. */
-		smtp_last_put(s, out, 501, STR("5.5.4 expected a number of bytes, and LAST or nothing"));
+		smtp_last_put(
+		    s, out, 501, STR("5.5.4 expected a number of bytes, and LAST or nothing"));
 		return false;
 	}
 	s->chunk_left = s->chunk_bytes;
@@ -108,7 +111,8 @@ static bool
 chunk_end(struct smtp_server *s, struct buf *out, struct smtp_event *ev)
 {
 	if (!s->is_chunk_last) {
-		buf_putf(out, "250 2.0.0 %llu octets received\r\n", (unsigned long long)s->chunk_bytes);
+		buf_putf(
+		    out, "250 2.0.0 %llu octets received\r\n", (unsigned long long)s->chunk_bytes);
 		s->state = SMTP_S_READY;
 		return false;
 	}

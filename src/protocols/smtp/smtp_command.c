@@ -516,7 +516,8 @@ smtp_command_run(
 	if (i == COUNT_OF(commands))
 		return error(&c, 500, STR("5.5.1 command not recognised"));
 	/* RFC 4954 6 */
-	if (s->conf->is_auth_required && !s->is_authenticated && !(commands[i].flags & CMD_BEFORE_AUTH))
+	if (s->conf->is_auth_required && !s->is_authenticated &&
+	    !(commands[i].flags & CMD_BEFORE_AUTH))
 		return error(&c, 530, STR("5.7.0 authentication required"));
 	return commands[i].run(&c);
 }

@@ -29,9 +29,10 @@ enum smtp_data_verdict {
  */
 enum smtp_data_verdict smtp_data_take(struct cur *in, uint8_t *state, struct str *chunk_out);
 /*
- * The same for the bytes of a BDAT chunk (RFC 3030 2), of which left are still to come: dots mean nothing, and the end is never
- * given. A CR at the end of the input is taken, and shows to be bare with the next byte, in the next chunk maybe: the
- * state goes on over the chunks of a message. The owner of the last one looks for SMTP_DATA_CR. is_binary: any byte passes.
+ * The same for the bytes of a BDAT chunk (RFC 3030 2), of which left are still to come: dots mean
+ * nothing, and the end is never given. A CR at the end of the input is taken, and shows to be bare
+ * with the next byte, in the next chunk maybe: the state goes on over the chunks of a message. The
+ * owner of the last one looks for SMTP_DATA_CR. is_binary: any byte passes.
  */
 enum smtp_data_verdict smtp_data_take_counted(
     struct cur *in, uint64_t left, bool is_binary, uint8_t *state, struct str *chunk_out);

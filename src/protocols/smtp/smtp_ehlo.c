@@ -7,7 +7,8 @@ smtp_is_auth_possible(const struct smtp_server *s)
 {
 	const struct smtp_server_conf *conf = s->conf;
 
-	return conf->is_auth_offered && s->auth_mechs.n > 0 && (s->is_tls || !conf->is_auth_over_tls_only);
+	return conf->is_auth_offered && s->auth_mechs.n > 0 &&
+	       (s->is_tls || !conf->is_auth_over_tls_only);
 }
 
 bool

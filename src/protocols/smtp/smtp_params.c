@@ -196,8 +196,9 @@ notify_apply(const struct smtp_server *s, struct str value, struct smtp_event *e
 	static const struct {
 		struct str word;
 		uint8_t bit;
-	} words[] = {{STR_INIT("NEVER"), SMTP_NOTIFY_NEVER}, {STR_INIT("SUCCESS"), SMTP_NOTIFY_SUCCESS},
-	    {STR_INIT("FAILURE"), SMTP_NOTIFY_FAILURE}, {STR_INIT("DELAY"), SMTP_NOTIFY_DELAY}};
+	} words[] = {{STR_INIT("NEVER"), SMTP_NOTIFY_NEVER},
+	    {STR_INIT("SUCCESS"), SMTP_NOTIFY_SUCCESS}, {STR_INIT("FAILURE"), SMTP_NOTIFY_FAILURE},
+	    {STR_INIT("DELAY"), SMTP_NOTIFY_DELAY}};
 	struct str one, rest = value;
 	bool has_more;
 
@@ -212,7 +213,8 @@ notify_apply(const struct smtp_server *s, struct str value, struct smtp_event *e
 		ev->notify |= words[i].bit;
 	} while (has_more);
 	/* NEVER must appear by itself. */
-	return (ev->notify & SMTP_NOTIFY_NEVER) != 0 && !str_eq_ci(value, STR("NEVER")) ? ST_SYNTAX : ST_OK;
+	return (ev->notify & SMTP_NOTIFY_NEVER) != 0 && !str_eq_ci(value, STR("NEVER")) ? ST_SYNTAX
+											: ST_OK;
 }
 
 /* RFC 822 atom */
@@ -316,7 +318,8 @@ static const struct param rcpt_params[] = {
 
 /* The parameters that are left, each at most once (RFC 5321 4.1.2, RFC 1870 6, RFC 3461 4.5). */
 static enum status
-params_take(const struct smtp_server *s, const struct param *params, size_t n, struct cur *c, struct smtp_event *ev)
+params_take(const struct smtp_server *s, const struct param *params, size_t n, struct cur *c,
+    struct smtp_event *ev)
 {
 	struct str keyword, value;
 	uint32_t seen = 0;

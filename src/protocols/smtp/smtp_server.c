@@ -125,14 +125,16 @@ struct str
 smtp_server_with(const struct smtp_server *s)
 {
 	/*
-	 * RFC 3848; RFC 6531 4.3: [LMTP][UTF8][TLS][AUTH]. "SMTPS" and "SMTPA" do not exist: without EHLO there was
-	 * neither STARTTLS nor AUTH.
+	 * RFC 3848; RFC 6531 4.3: [LMTP][UTF8][TLS][AUTH]. "SMTPS" and "SMTPA" do not exist:
+	 * without EHLO there was neither STARTTLS nor AUTH.
 	 */
 	static const struct str words[2][2][2][2] = {
 	    {{{STR_INIT("ESMTP"), STR_INIT("ESMTPA")}, {STR_INIT("ESMTPS"), STR_INIT("ESMTPSA")}},
-		{{STR_INIT("UTF8SMTP"), STR_INIT("UTF8SMTPA")}, {STR_INIT("UTF8SMTPS"), STR_INIT("UTF8SMTPSA")}}},
+		{{STR_INIT("UTF8SMTP"), STR_INIT("UTF8SMTPA")},
+		    {STR_INIT("UTF8SMTPS"), STR_INIT("UTF8SMTPSA")}}},
 	    {{{STR_INIT("LMTP"), STR_INIT("LMTPA")}, {STR_INIT("LMTPS"), STR_INIT("LMTPSA")}},
-		{{STR_INIT("UTF8LMTP"), STR_INIT("UTF8LMTPA")}, {STR_INIT("UTF8LMTPS"), STR_INIT("UTF8LMTPSA")}}},
+		{{STR_INIT("UTF8LMTP"), STR_INIT("UTF8LMTPA")},
+		    {STR_INIT("UTF8LMTPS"), STR_INIT("UTF8LMTPSA")}}},
 	};
 	bool is_lmtp = s->conf->mode == SMTP_LMTP;
 
@@ -224,7 +226,8 @@ smtp_server_reply(struct smtp_server *s, struct buf *out, unsigned code, struct 
 }
 
 void
-smtp_refusals_put(struct smtp_server *s, bool is_last, struct buf *out, unsigned code, struct str text)
+smtp_refusals_put(
+    struct smtp_server *s, bool is_last, struct buf *out, unsigned code, struct str text)
 {
 	bool is_each = is_last && s->conf->mode == SMTP_LMTP;
 	uint32_t n = is_each ? s->rcpts : 1;
@@ -245,11 +248,13 @@ void
 smtp_bare_refuse(struct smtp_server *s, bool is_last, bool is_nul, struct buf *out)
 {
 	/*
-	 * RFC 5321 2.3.8, 4.1.1.4: a bare CR or LF is never a line's end, and what follows may be smuggled. NUL: RFC
-	 * 5321 4.5.2 would let it pass, but RFC 2045 2.7 and 2.8 forbid it in 7bit and 8bit data, IMAP cannot carry it, and
-	 * it hides ends of data from servers that drop it.
+	 * RFC 5321 2.3.8, 4.1.1.4: a bare CR or LF is never a line's end, and what follows may be
+	 * smuggled. NUL: RFC 5321 4.5.2 would let it pass, but RFC 2045 2.7 and 2.8 forbid it in
+	 * 7bit and 8bit data, IMAP cannot carry it, and it hides ends of data from servers that
+	 * drop it.
 	 */
-	struct str text = is_nul ? STR("5.6.0 NUL in message") : STR("5.5.2 bare CR or LF in message");
+	struct str text =
+	    is_nul ? STR("5.6.0 NUL in message") : STR("5.5.2 bare CR or LF in message");
 
 	smtp_refusals_put(s, is_last, out, 550, text);
 	s->state = SMTP_S_CLOSING;
@@ -451,8 +456,8 @@ closing_next(struct smtp_server *s, struct cur *in, struct smtp_event *ev)
 static bool
 is_flush_due(const struct smtp_server *s, const struct buf *out)
 {
-	bool is_line = s->state == SMTP_S_READY || s->state == SMTP_S_START || s->state == SMTP_S_REFUSED ||
-	               s->state == SMTP_S_AUTH_LINE;
+	bool is_line = s->state == SMTP_S_READY || s->state == SMTP_S_START ||
+		       s->state == SMTP_S_REFUSED || s->state == SMTP_S_AUTH_LINE;
 
 	return is_line && out->n >= SMTP_OUT_HIGH;
 }

@@ -1,8 +1,8 @@
 #include "protocols/smtp/smtp_internal.h"
 
 /*
- * Postfix's XCLIENT: XCLIENT 1*(SP name "=" xtext), names without case. [UNAVAILABLE], [TEMPUNAVAIL] and IPV6: have none
- * either.
+ * Postfix's XCLIENT: XCLIENT 1*(SP name "=" xtext), names without case. [UNAVAILABLE],
+ * [TEMPUNAVAIL] and IPV6: have none either.
  */
 void
 smtp_server_set_xclient(struct smtp_server *s, bool allowed)
@@ -19,7 +19,8 @@ is_graphic(char c)
 static bool
 is_address_char(char c)
 {
-	return char_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' || c == ':';
+	return char_is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == '.' ||
+	       c == ':';
 }
 
 static bool

@@ -28,7 +28,7 @@ static const struct smtp_server_conf submission = {.hostname = STR_INIT("mx.exam
 
 #define EHLO_REPLY                                                                       \
 	"S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", "S: 250-8BITMIME", \
-	    "S: 250-SMTPUTF8", "S: 250-STARTTLS", "S: 250-LIMITS RCPTMAX=3 MAILMAX=2", \
+	    "S: 250-SMTPUTF8", "S: 250-STARTTLS", "S: 250-LIMITS RCPTMAX=3 MAILMAX=2",   \
 	    "S: 250 ENHANCEDSTATUSCODES"
 #define HELLO "C: EHLO a.example", EHLO_REPLY
 #define MAIL_OK "C: MAIL FROM:<a@b>", "E: MAIL a@b", "S: 250 2.1.0 ok"
@@ -99,8 +99,8 @@ static const struct talk talks[] = {
     {&submission, true,
 	LINES("C: EHLO x", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000",
 	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-LIMITS RCPTMAX=3 MAILMAX=2",
-	    "S: 250 ENHANCEDSTATUSCODES", "C: STARTTLS",
-	    "S: 503 5.5.1 not now", "C: RCPT TO:<u@x>", "S: 530 5.7.0 authentication required")},
+	    "S: 250 ENHANCEDSTATUSCODES", "C: STARTTLS", "S: 503 5.5.1 not now", "C: RCPT TO:<u@x>",
+	    "S: 530 5.7.0 authentication required")},
     /* RFC 6531 3.5 */
     {&mta, false,
 	LINES(HELLO, "C: MAIL FROM:<\xc3\xbc@b>", "S: 550 5.6.7 this address needs SMTPUTF8",
@@ -167,18 +167,17 @@ static const struct talk talks[] = {
 	LINES("C: EHLO x", "S: 500 5.5.1 command not recognised", "C: HELO x",
 	    "S: 500 5.5.1 command not recognised", "C: LHLO x", "S: 250-mx.example",
 	    "S: 250-PIPELINING", "S: 250-SIZE 100", "S: 250-8BITMIME", "S: 250-SMTPUTF8",
-	    "S: 250-LIMITS RCPTMAX=3 MAILMAX=9",
-	    "S: 250 ENHANCEDSTATUSCODES", "C: STARTTLS", "S: 502 5.5.1 not offered", MAIL_OK,
-	    "C: RCPT TO:<nobody@x>", "E: RCPT nobody@x [nobody] [x]", "S: 550 5.1.1 unknown",
-	    "C: DATA", "S: 503 5.5.1 no valid recipients", RCPT_OK, "C: RCPT TO:<full@x>",
+	    "S: 250-LIMITS RCPTMAX=3 MAILMAX=9", "S: 250 ENHANCEDSTATUSCODES", "C: STARTTLS",
+	    "S: 502 5.5.1 not offered", MAIL_OK, "C: RCPT TO:<nobody@x>",
+	    "E: RCPT nobody@x [nobody] [x]", "S: 550 5.1.1 unknown", "C: DATA",
+	    "S: 503 5.5.1 no valid recipients", RCPT_OK, "C: RCPT TO:<full@x>",
 	    "E: RCPT full@x [full] [x]", "S: 250 2.1.5 ok", DATA_OK, "C: hi", "C: .", "C: NOOP",
 	    "E: END hi|", "S: 250 2.0.0 kept", "S: 452 4.2.2 full", "S: 250 2.0.0 ok", MAIL_OK,
 	    RCPT_OK, DATA_OK, "C: hi", "C: .", "E: END hi|", "S: 250 2.0.0 kept")},
     {&lmtp, false,
 	LINES("C: LHLO x", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 100",
 	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-LIMITS RCPTMAX=3 MAILMAX=9",
-	    "S: 250 ENHANCEDSTATUSCODES", MAIL_OK, RCPT_OK,
-	    RCPT_OK, DATA_OK,
+	    "S: 250 ENHANCEDSTATUSCODES", MAIL_OK, RCPT_OK, RCPT_OK, DATA_OK,
 	    "C: "
 	    "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345"
 	    "67"

@@ -42,14 +42,14 @@ static const struct smtp_server_conf plain_mta = {.hostname = STR_INIT("mx.examp
     .messages_max = 1,
     .errors_max = 30};
 
-#define HELLO                                                                                                \
-	"C: EHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", "S: 250-8BITMIME", \
-	    "S: 250-SMTPUTF8", "S: 250-AUTH PLAIN LOGIN EXTERNAL", "S: 250-LIMITS RCPTMAX=3",              \
-	    "S: 250 ENHANCEDSTATUSCODES"
-#define XCLIENT_HELLO                                                                                        \
-	"C: EHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", "S: 250-8BITMIME", \
-	    "S: 250-SMTPUTF8", "S: 250-AUTH PLAIN LOGIN EXTERNAL",                                         \
-	    "S: 250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT",                            \
+#define HELLO                                                                              \
+	"C: EHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", \
+	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-AUTH PLAIN LOGIN EXTERNAL",      \
+	    "S: 250-LIMITS RCPTMAX=3", "S: 250 ENHANCEDSTATUSCODES"
+#define XCLIENT_HELLO                                                                      \
+	"C: EHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", \
+	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-AUTH PLAIN LOGIN EXTERNAL",      \
+	    "S: 250-XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR DESTPORT",            \
 	    "S: 250-LIMITS RCPTMAX=3 MAILMAX=1", "S: 250 ENHANCEDSTATUSCODES"
 #define WELCOME "S: 235 2.7.0 welcome"
 #define MAIL_OK "C: MAIL FROM:<a@b>", "E: MAIL a@b", "S: 250 2.1.0 ok"
@@ -58,98 +58,119 @@ static const struct smtp_server_conf plain_mta = {.hostname = STR_INIT("mx.examp
 static const struct talk talks[] = {
     /* RFC 4954 4.1, the forms of its examples */
     {&submission, false,
-	LINES(HELLO, "C: MAIL FROM:<a@b>", "S: 530 5.7.0 authentication required", "C: AUTH PLAIN ok",
-	    "E: AUTH PLAIN initial [ok]", WELCOME, MAIL_OK)},
+	LINES(HELLO, "C: MAIL FROM:<a@b>", "S: 530 5.7.0 authentication required",
+	    "C: AUTH PLAIN ok", "E: AUTH PLAIN initial [ok]", WELCOME, MAIL_OK)},
     {&submission, false,
-	LINES(HELLO, "C: auth plain", "E: AUTH plain []", "S: 334 d2hvPw==", "C: ok", "E: AUTH_LINE [ok]", WELCOME,
-	    MAIL_OK)},
-    {&submission, false, LINES(HELLO, "C: AUTH EXTERNAL =", "E: AUTH EXTERNAL initial []", "S: 334 d2hvPw==")},
+	LINES(HELLO, "C: auth plain", "E: AUTH plain []", "S: 334 d2hvPw==", "C: ok",
+	    "E: AUTH_LINE [ok]", WELCOME, MAIL_OK)},
     {&submission, false,
-	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: none", "E: AUTH_LINE [none]",
-	    "S: 334 ", "C: ", "E: AUTH_LINE []", "S: 334 d2hvPw==", "C: ok", "E: AUTH_LINE [ok]", WELCOME)},
+	LINES(HELLO, "C: AUTH EXTERNAL =", "E: AUTH EXTERNAL initial []", "S: 334 d2hvPw==")},
+    {&submission, false,
+	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: none",
+	    "E: AUTH_LINE [none]", "S: 334 ", "C: ", "E: AUTH_LINE []", "S: 334 d2hvPw==", "C: ok",
+	    "E: AUTH_LINE [ok]", WELCOME)},
     /* one success in a session, none during a transaction */
     {&submission, false,
-	LINES("C: AUTH PLAIN ok", "S: 503 5.5.1 EHLO first", "C: HELO x", "S: 250 mx.example", "C: AUTH PLAIN ok",
-	    "S: 503 5.5.1 EHLO first", HELLO, "C: AUTH PLAIN ok", "E: AUTH PLAIN initial [ok]", WELCOME,
-	    "C: AUTH PLAIN ok", "S: 503 5.5.1 already authenticated", MAIL_OK, "C: RSET", "S: 250 2.0.0 reset",
+	LINES("C: AUTH PLAIN ok", "S: 503 5.5.1 EHLO first", "C: HELO x", "S: 250 mx.example",
+	    "C: AUTH PLAIN ok", "S: 503 5.5.1 EHLO first", HELLO, "C: AUTH PLAIN ok",
+	    "E: AUTH PLAIN initial [ok]", WELCOME, "C: AUTH PLAIN ok",
+	    "S: 503 5.5.1 already authenticated", MAIL_OK, "C: RSET", "S: 250 2.0.0 reset",
 	    "E: ABORT", HELLO, MAIL_OK)},
     {&impatient, false,
-	LINES(HELLO, MAIL_OK, "C: AUTH PLAIN ok", "S: 503 5.5.1 not during a transaction", "C: RSET",
-	    "S: 250 2.0.0 reset", "E: ABORT", "C: AUTH PLAIN ok", "E: AUTH PLAIN initial [ok]", WELCOME)},
+	LINES(HELLO, MAIL_OK, "C: AUTH PLAIN ok", "S: 503 5.5.1 not during a transaction",
+	    "C: RSET", "S: 250 2.0.0 reset", "E: ABORT", "C: AUTH PLAIN ok",
+	    "E: AUTH PLAIN initial [ok]", WELCOME)},
     /* what may be wrong with it */
     {&submission, false,
-	LINES(HELLO, "C: AUTH", "S: 501 5.5.4 expected a mechanism and at most one response", "C: AUTH PLAIN ok ok",
-	    "S: 501 5.5.4 expected a mechanism and at most one response", "C: AUTH CRAM-MD5",
-	    "S: 504 5.5.4 mechanism not offered", "C: AUTH PLAI ok", "S: 504 5.5.4 mechanism not offered",
-	    "C: AUTH PLAIN bad", "E: AUTH PLAIN initial [bad]", "S: 535 5.7.8 wrong", "C: MAIL FROM:<a@b>",
-	    "S: 530 5.7.0 authentication required", "C: AUTH PLAIN later", "E: AUTH PLAIN initial [later]",
-	    "S: 454 4.7.0 try later", "C: AUTH PLAIN ok", "E: AUTH PLAIN initial [ok]", WELCOME)},
+	LINES(HELLO, "C: AUTH", "S: 501 5.5.4 expected a mechanism and at most one response",
+	    "C: AUTH PLAIN ok ok", "S: 501 5.5.4 expected a mechanism and at most one response",
+	    "C: AUTH CRAM-MD5", "S: 504 5.5.4 mechanism not offered", "C: AUTH PLAI ok",
+	    "S: 504 5.5.4 mechanism not offered", "C: AUTH PLAIN bad",
+	    "E: AUTH PLAIN initial [bad]", "S: 535 5.7.8 wrong", "C: MAIL FROM:<a@b>",
+	    "S: 530 5.7.0 authentication required", "C: AUTH PLAIN later",
+	    "E: AUTH PLAIN initial [later]", "S: 454 4.7.0 try later", "C: AUTH PLAIN ok",
+	    "E: AUTH PLAIN initial [ok]", WELCOME)},
     /* cancelled; nothing else is a command in an exchange */
     {&submission, false,
 	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: *",
-	    "S: 501 5.7.0 authentication cancelled", "E: AUTH_CANCEL", "C: AUTH LOGIN", "E: AUTH LOGIN []",
-	    "S: 334 d2hvPw==", "C: QUIT", "E: AUTH_LINE [QUIT]", "S: 334 d2hvPw==", "C: MAIL FROM:<a@b>",
-	    "E: AUTH_LINE [MAIL FROM:<a@b>]", "S: 334 d2hvPw==", "C: ok", "E: AUTH_LINE [ok]", WELCOME)},
+	    "S: 501 5.7.0 authentication cancelled", "E: AUTH_CANCEL", "C: AUTH LOGIN",
+	    "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: QUIT", "E: AUTH_LINE [QUIT]",
+	    "S: 334 d2hvPw==", "C: MAIL FROM:<a@b>", "E: AUTH_LINE [MAIL FROM:<a@b>]",
+	    "S: 334 d2hvPw==", "C: ok", "E: AUTH_LINE [ok]", WELCOME)},
     /* an initial response that is enough may have commands behind it */
     {&submission, false,
-	LINES(HELLO, "C: AUTH PLAIN ok", "C: MAIL FROM:<a@b>", "C: NOOP", "E: AUTH PLAIN initial [ok]", WELCOME,
-	    "E: MAIL a@b", "S: 250 2.1.0 ok", "S: 250 2.0.0 ok")},
+	LINES(HELLO, "C: AUTH PLAIN ok", "C: MAIL FROM:<a@b>", "C: NOOP",
+	    "E: AUTH PLAIN initial [ok]", WELCOME, "E: MAIL a@b", "S: 250 2.1.0 ok",
+	    "S: 250 2.0.0 ok")},
     {&submission, false,
-	LINES(HELLO, "C: AUTH PLAIN bad", "C: MAIL FROM:<a@b>", "E: AUTH PLAIN initial [bad]", "S: 535 5.7.8 wrong",
-	    "S: 530 5.7.0 authentication required")},
+	LINES(HELLO, "C: AUTH PLAIN bad", "C: MAIL FROM:<a@b>", "E: AUTH PLAIN initial [bad]",
+	    "S: 535 5.7.8 wrong", "S: 530 5.7.0 authentication required")},
     /* failures count */
     {&impatient, false,
-	LINES(HELLO, "C: AUTH PLAIN bad", "E: AUTH PLAIN initial [bad]", "S: 535 5.7.8 wrong", "C: AUTH PLAIN later",
-	    "E: AUTH PLAIN initial [later]", "S: 454 4.7.0 try later", "C: AUTH PLAIN bad",
-	    "E: AUTH PLAIN initial [bad]", "S: 421 4.7.0 too many errors", "E: CLOSE")},
+	LINES(HELLO, "C: AUTH PLAIN bad", "E: AUTH PLAIN initial [bad]", "S: 535 5.7.8 wrong",
+	    "C: AUTH PLAIN later", "E: AUTH PLAIN initial [later]", "S: 454 4.7.0 try later",
+	    "C: AUTH PLAIN bad", "E: AUTH PLAIN initial [bad]", "S: 421 4.7.0 too many errors",
+	    "E: CLOSE")},
     {&impatient, false,
-	LINES(HELLO, "C: FOO", "S: 500 5.5.1 command not recognised", "C: AUTH LOGIN", "E: AUTH LOGIN []",
-	    "S: 334 d2hvPw==", "C: *", "S: 421 4.7.0 too many errors", "E: AUTH_CANCEL", "E: CLOSE")},
+	LINES(HELLO, "C: FOO", "S: 500 5.5.1 command not recognised", "C: AUTH LOGIN",
+	    "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: *", "S: 421 4.7.0 too many errors",
+	    "E: AUTH_CANCEL", "E: CLOSE")},
     {&impatient, false,
-	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: leave", "E: AUTH_LINE [leave]",
-	    "S: 421 4.7.0 go away", "E: CLOSE")},
+	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []", "S: 334 d2hvPw==", "C: leave",
+	    "E: AUTH_LINE [leave]", "S: 421 4.7.0 go away", "E: CLOSE")},
     /* a bare LF ends what it stands in */
     {&impatient, false,
-	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []", "S: 334 d2hvPw==", "R: ok\nMAIL FROM:<a@b>\r\n",
+	LINES(HELLO, "C: AUTH LOGIN", "E: AUTH LOGIN []",
+	    "S: 334 d2hvPw==", "R: ok\nMAIL FROM:<a@b>\r\n",
 	    "S: 500 5.5.2 bare CR or LF in response", "E: AUTH_CANCEL", "E: CLOSE")},
     /* only over TLS */
     {&tls_only, false,
-	LINES("C: EHLO x", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", "S: 250-8BITMIME",
-	    "S: 250-SMTPUTF8", "S: 250-STARTTLS", "S: 250-LIMITS RCPTMAX=3", "S: 250 ENHANCEDSTATUSCODES",
-	    "C: AUTH PLAIN ok", "S: 538 5.7.11 encryption is required, use STARTTLS first")},
-    {&tls_only, true, LINES(HELLO, "C: AUTH PLAIN ok", "E: AUTH PLAIN initial [ok]", WELCOME, MAIL_OK)},
+	LINES("C: EHLO x", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000",
+	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-STARTTLS", "S: 250-LIMITS RCPTMAX=3",
+	    "S: 250 ENHANCEDSTATUSCODES", "C: AUTH PLAIN ok",
+	    "S: 538 5.7.11 encryption is required, use STARTTLS first")},
+    {&tls_only, true,
+	LINES(HELLO, "C: AUTH PLAIN ok", "E: AUTH PLAIN initial [ok]", WELCOME, MAIL_OK)},
     /* XCLIENT */
     {&proxied, false,
-	LINES(XCLIENT_HELLO, "C: XCLIENT NAME=spike.example ADDR=192.0.2.7 PORT=4711 HELO=a.b PROTO=ESMTP LOGIN=u+2Bx@y",
+	LINES(XCLIENT_HELLO,
+	    "C: XCLIENT NAME=spike.example ADDR=192.0.2.7 PORT=4711 HELO=a.b PROTO=ESMTP "
+	    "LOGIN=u+2Bx@y",
 	    GREETING,
 	    "E: XCLIENT name=spike.example addr=192.0.2.7 helo=a.b login=u+x@y ports=4711,0 esmtp",
 	    "C: MAIL FROM:<a@b>", "S: 503 5.5.1 say hello first", XCLIENT_HELLO, "C: AUTH PLAIN ok",
 	    "S: 503 5.5.1 already authenticated", MAIL_OK, "C: XCLIENT NAME=x",
 	    "S: 503 5.5.1 not during a transaction", "C: RSET", "S: 250 2.0.0 reset", "E: ABORT",
-	    "C: xclient addr=IPv6:2001:db8::1 destaddr=[unavailable] destport=25 name=[TempUnavail] port=[UNAVAILABLE]",
-	    GREETING, "E: XCLIENT name=temp addr=2001:db8::1 destaddr=never ports=0,25", XCLIENT_HELLO,
-	    "C: MAIL FROM:<a@b>", "S: 530 5.7.0 authentication required")},
+	    "C: xclient addr=IPv6:2001:db8::1 destaddr=[unavailable] destport=25 "
+	    "name=[TempUnavail] port=[UNAVAILABLE]",
+	    GREETING, "E: XCLIENT name=temp addr=2001:db8::1 destaddr=never ports=0,25",
+	    XCLIENT_HELLO, "C: MAIL FROM:<a@b>", "S: 530 5.7.0 authentication required")},
     /* the messages of another client do not count */
     {&proxied, false,
-	LINES("C: XCLIENT LOGIN=u", GREETING, "E: XCLIENT login=u", XCLIENT_HELLO, MAIL_OK, "C: RCPT TO:<u@x>",
-	    "E: RCPT u@x [u] [x]", "S: 250 2.1.5 ok", "C: DATA", "E: DATA", "S: 354 go on", "C: .", "E: END ",
-	    "S: 250 2.0.0 queued", "C: XCLIENT LOGIN=v", GREETING, "E: XCLIENT login=v", XCLIENT_HELLO, MAIL_OK)},
+	LINES("C: XCLIENT LOGIN=u", GREETING, "E: XCLIENT login=u", XCLIENT_HELLO, MAIL_OK,
+	    "C: RCPT TO:<u@x>", "E: RCPT u@x [u] [x]", "S: 250 2.1.5 ok", "C: DATA", "E: DATA",
+	    "S: 354 go on", "C: .", "E: END ", "S: 250 2.0.0 queued", "C: XCLIENT LOGIN=v",
+	    GREETING, "E: XCLIENT login=v", XCLIENT_HELLO, MAIL_OK)},
     {&proxied, false,
 	LINES("C: XCLIENT", "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME",
-	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=", "S: 501 5.5.4 syntax error in attributes",
-	    "C: XCLIENT FOO=1", "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a  ADDR=1.2.3.4",
+	    "S: 501 5.5.4 syntax error in attributes",
+	    "C: XCLIENT NAME=", "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT FOO=1",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a  ADDR=1.2.3.4",
 	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a NAME=b",
-	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a+2", "S: 501 5.5.4 syntax error in attributes",
-	    "C: XCLIENT NAME=a+0Db", "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a+20b",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a+2",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a+0Db",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a+20b",
 	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT ADDR=mx.example",
-	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT ADDR=IPV6:", "S: 501 5.5.4 syntax error in attributes",
-	    "C: XCLIENT PORT=0", "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT PORT=65536",
-	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT PROTO=LMTP", "S: 501 5.5.4 syntax error in attributes",
-	    "C: XCLIENT NAME=a PORT=65535", GREETING, "E: XCLIENT name=a ports=65535,0")},
+	    "S: 501 5.5.4 syntax error in attributes",
+	    "C: XCLIENT ADDR=IPV6:", "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT PORT=0",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT PORT=65536",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT PROTO=LMTP",
+	    "S: 501 5.5.4 syntax error in attributes", "C: XCLIENT NAME=a PORT=65535", GREETING,
+	    "E: XCLIENT name=a ports=65535,0")},
     {&plain_mta, false,
 	LINES("C: XCLIENT NAME=a", "S: 550 5.7.0 XCLIENT is not allowed here", "C: AUTH PLAIN ok",
-	    "S: 502 5.5.1 command not offered", "C: AUTH PLAIN", "C: NOOP", "S: 502 5.5.1 command not offered",
-	    "S: 250 2.0.0 ok")},
+	    "S: 502 5.5.1 command not offered", "C: AUTH PLAIN", "C: NOOP",
+	    "S: 502 5.5.1 command not offered", "S: 250 2.0.0 ok")},
 };
 
 static void
@@ -167,13 +188,16 @@ early_bytes_end_the_session(void)
 		const char *in;
 		struct str want;
 	} t[] = {
-	    {"AUTH LOGIN\r\nok\r\n", STR_INIT("S: 554 5.5.0 protocol synchronisation error\nE: CLOSE\n")},
+	    {"AUTH LOGIN\r\nok\r\n",
+		STR_INIT("S: 554 5.5.0 protocol synchronisation error\nE: CLOSE\n")},
 	    {"AUTH CRAM-MD5\r\nMAIL FROM:<a@b>\r\n",
 		STR_INIT("S: 554 5.5.0 protocol synchronisation error\nE: CLOSE\n")},
-	    {"AUTH LOGIN more\r\nok\r\n", STR_INIT("E: AUTH LOGIN initial [more]\nS: 554 5.5.0 protocol synchronisation "
-						   "error\nE: AUTH_CANCEL\nE: CLOSE\n")},
-	    {"AUTH LOGIN =\r\nok\r\n", STR_INIT("E: AUTH LOGIN initial []\nS: 554 5.5.0 protocol synchronisation "
-						"error\nE: AUTH_CANCEL\nE: CLOSE\n")},
+	    {"AUTH LOGIN more\r\nok\r\n",
+		STR_INIT("E: AUTH LOGIN initial [more]\nS: 554 5.5.0 protocol synchronisation "
+			 "error\nE: AUTH_CANCEL\nE: CLOSE\n")},
+	    {"AUTH LOGIN =\r\nok\r\n",
+		STR_INIT("E: AUTH LOGIN initial []\nS: 554 5.5.0 protocol synchronisation "
+			 "error\nE: AUTH_CANCEL\nE: CLOSE\n")},
 	};
 	struct session s;
 
@@ -185,7 +209,8 @@ early_bytes_end_the_session(void)
 		EXPECT_STR(buf_str(&s.transcript), t[i].want);
 		session_fini(&s);
 	}
-	static const char *const behind[] = {"ok\r\nMAIL FROM:<a@b>\r\n", "*\r\nNOOP\r\n", "more\r\nok\r\n"};
+	static const char *const behind[] = {
+	    "ok\r\nMAIL FROM:<a@b>\r\n", "*\r\nNOOP\r\n", "more\r\nok\r\n"};
 	for (size_t i = 0; i < COUNT_OF(behind); i++) {
 		session_init(&s, &submission, false);
 		session_feed(&s, STR("EHLO a\r\n"));
@@ -251,7 +276,8 @@ lines_are_limited(void)
 		session_feed(&s, STR("EHLO a\r\n"));
 		line_of(&b, SMTP_AUTH_LINE_MAX, "AUTH PLAIN ");
 		line_feed(&s, buf_str(&b), steps[i]);
-		EXPECT(str_has_prefix_ci(buf_str(&s.transcript), STR("E: AUTH PLAIN initial [xxx")));
+		EXPECT(
+		    str_has_prefix_ci(buf_str(&s.transcript), STR("E: AUTH PLAIN initial [xxx")));
 		line_of(&b, SMTP_AUTH_LINE_MAX, "");
 		line_feed(&s, buf_str(&b), steps[i]);
 		EXPECT(str_has_prefix_ci(buf_str(&s.transcript), STR("E: AUTH_LINE [xxx")));
@@ -267,7 +293,8 @@ lines_are_limited(void)
 		line_feed(&s, buf_str(&b), steps[i]);
 		EXPECT_STR(buf_str(&s.transcript), STR("S: 500 5.5.2 line too long\n"));
 		line_feed(&s, STR("AUTH PLAIN ok\r\n"), steps[i]);
-		EXPECT_STR(buf_str(&s.transcript), STR("E: AUTH PLAIN initial [ok]\nS: 235 2.7.0 welcome\n"));
+		EXPECT_STR(buf_str(&s.transcript),
+		    STR("E: AUTH PLAIN initial [ok]\nS: 235 2.7.0 welcome\n"));
 		session_fini(&s);
 	}
 	/* A response without end. */
@@ -276,7 +303,8 @@ lines_are_limited(void)
 	session_feed(&s, STR("AUTH LOGIN\r\n"));
 	line_of(&b, SMTP_LINE_SKIP_MAX + SMTP_AUTH_LINE_MAX, "");
 	line_feed(&s, buf_str(&b), SIZE_MAX);
-	EXPECT_STR(buf_str(&s.transcript), STR("S: 421 4.7.0 line too long\nE: AUTH_CANCEL\nE: CLOSE\n"));
+	EXPECT_STR(
+	    buf_str(&s.transcript), STR("S: 421 4.7.0 line too long\nE: AUTH_CANCEL\nE: CLOSE\n"));
 	session_fini(&s);
 	buf_fini(&b);
 }
@@ -325,20 +353,25 @@ static void
 protocols_are_named(void)
 {
 	static const char *const want[2][2][2][2] = {
-	    {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}}, {{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}}},
-	    {{{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}}, {{"UTF8LMTP", "UTF8LMTPA"}, {"UTF8LMTPS", "UTF8LMTPSA"}}}};
+	    {{{"ESMTP", "ESMTPA"}, {"ESMTPS", "ESMTPSA"}},
+		{{"UTF8SMTP", "UTF8SMTPA"}, {"UTF8SMTPS", "UTF8SMTPSA"}}},
+	    {{{"LMTP", "LMTPA"}, {"LMTPS", "LMTPSA"}},
+		{{"UTF8LMTP", "UTF8LMTPA"}, {"UTF8LMTPS", "UTF8LMTPSA"}}}};
 	struct smtp_server_conf conf = impatient;
 	struct session s;
 
 	for (unsigned i = 0; i < 16; i++) {
-		unsigned is_lmtp = i & 1, is_utf8 = i >> 1 & 1, is_tls = i >> 2 & 1, is_auth = i >> 3;
+		unsigned is_lmtp = i & 1, is_utf8 = i >> 1 & 1, is_tls = i >> 2 & 1,
+			 is_auth = i >> 3;
 		conf.mode = is_lmtp ? SMTP_LMTP : SMTP_MTA;
 		session_init(&s, &conf, is_tls);
 		session_feed(&s, is_lmtp ? STR("LHLO a\r\n") : STR("EHLO a\r\n"));
 		if (is_auth)
 			session_feed(&s, STR("AUTH PLAIN ok\r\n"));
-		session_feed(&s, is_utf8 ? STR("MAIL FROM:<a@b> SMTPUTF8\r\n") : STR("MAIL FROM:<a@b>\r\n"));
-		EXPECT_STR(smtp_server_with(&s.s), str_of_c(want[is_lmtp][is_utf8][is_tls][is_auth]));
+		session_feed(
+		    &s, is_utf8 ? STR("MAIL FROM:<a@b> SMTPUTF8\r\n") : STR("MAIL FROM:<a@b>\r\n"));
+		EXPECT_STR(
+		    smtp_server_with(&s.s), str_of_c(want[is_lmtp][is_utf8][is_tls][is_auth]));
 		EXPECT(smtp_server_is_authenticated(&s.s) == is_auth);
 		session_fini(&s);
 	}
@@ -360,7 +393,8 @@ xclient_is_for_the_allowed(void)
 	buf_reset(&s.transcript);
 	session_feed(&s, STR("XCLIENT NAME=x\r\nEHLO a\r\n"));
 	struct str log = buf_str(&s.transcript);
-	EXPECT(str_has_prefix_ci(log, STR("S: 550 5.7.0 ")) && str_find(log, STR("XCLIENT NAME")) == log.n);
+	EXPECT(str_has_prefix_ci(log, STR("S: 550 5.7.0 ")) &&
+	       str_find(log, STR("XCLIENT NAME")) == log.n);
 	session_fini(&s);
 }
 
@@ -379,8 +413,9 @@ xclient_attributes_are_limited(void)
 	static const struct {
 		const char *name;
 		size_t max;
-	} t[] = {{"NAME=", SMTP_XCLIENT_NAME_MAX}, {"HELO=", SMTP_XCLIENT_NAME_MAX}, {"LOGIN=", SMTP_XCLIENT_LOGIN_MAX},
-	    {"ADDR=", SMTP_XCLIENT_ADDR_MAX}, {"DESTADDR=", SMTP_XCLIENT_ADDR_MAX}};
+	} t[] = {{"NAME=", SMTP_XCLIENT_NAME_MAX}, {"HELO=", SMTP_XCLIENT_NAME_MAX},
+	    {"LOGIN=", SMTP_XCLIENT_LOGIN_MAX}, {"ADDR=", SMTP_XCLIENT_ADDR_MAX},
+	    {"DESTADDR=", SMTP_XCLIENT_ADDR_MAX}};
 	struct smtp_xclient x;
 	struct buf b, all;
 
@@ -397,7 +432,8 @@ xclient_attributes_are_limited(void)
 	}
 	/* All of them as long as they may be. */
 	EXPECT(smtp_xclient_take(buf_str(&all), &x) == ST_OK && x.room_n == SMTP_XCLIENT_ROOM);
-	EXPECT(x.login.text.n == SMTP_XCLIENT_LOGIN_MAX && x.destaddr.text.n == SMTP_XCLIENT_ADDR_MAX);
+	EXPECT(
+	    x.login.text.n == SMTP_XCLIENT_LOGIN_MAX && x.destaddr.text.n == SMTP_XCLIENT_ADDR_MAX);
 	buf_fini(&b);
 	buf_fini(&all);
 }

@@ -25,14 +25,14 @@ static const struct smtp_server_conf submission = {.hostname = STR_INIT("mx.exam
     .messages_max = UINT32_MAX,
     .errors_max = 4};
 
-#define HELLO                                                                                                \
-	"C: EHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", "S: 250-8BITMIME", \
-	    "S: 250-SMTPUTF8", "S: 250-STARTTLS", "S: 250-CHUNKING", "S: 250-BINARYMIME",                  \
+#define HELLO                                                                              \
+	"C: EHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 1000", \
+	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-STARTTLS", "S: 250-CHUNKING",    \
+	    "S: 250-BINARYMIME", "S: 250-LIMITS RCPTMAX=3", "S: 250 ENHANCEDSTATUSCODES"
+#define LMTP_HELLO                                                                        \
+	"C: LHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 100", \
+	    "S: 250-8BITMIME", "S: 250-SMTPUTF8", "S: 250-CHUNKING", "S: 250-BINARYMIME", \
 	    "S: 250-LIMITS RCPTMAX=3", "S: 250 ENHANCEDSTATUSCODES"
-#define LMTP_HELLO                                                                                           \
-	"C: LHLO a.example", "S: 250-mx.example", "S: 250-PIPELINING", "S: 250-SIZE 100", "S: 250-8BITMIME",  \
-	    "S: 250-SMTPUTF8", "S: 250-CHUNKING", "S: 250-BINARYMIME", "S: 250-LIMITS RCPTMAX=3",          \
-	    "S: 250 ENHANCEDSTATUSCODES"
 #define MAIL_OK "C: MAIL FROM:<a@b>", "E: MAIL a@b", "S: 250 2.1.0 ok"
 #define BINARY_OK "C: MAIL FROM:<a@b> BODY=BINARYMIME", "E: MAIL a@b binary", "S: 250 2.1.0 ok"
 #define RCPT_OK "C: RCPT TO:<u@x>", "E: RCPT u@x [u] [x]", "S: 250 2.1.5 ok"
@@ -46,96 +46,114 @@ static const struct smtp_server_conf submission = {.hostname = STR_INIT("mx.exam
 static const struct talk talks[] = {
     /* RFC 3030 4.1 */
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 11 LAST\r\nTo: u\r\n\r\n\r\n", "E: DATA bdat", "E: END To: u|||", QUEUED, "C: QUIT",
-	    "S: 221 2.0.0 bye", "E: CLOSE")},
+	LINES(BEGIN, "R: BDAT 11 LAST\r\nTo: u\r\n\r\n\r\n", "E: DATA bdat", "E: END To: u|||",
+	    QUEUED, "C: QUIT", "S: 221 2.0.0 bye", "E: CLOSE")},
     /* RFC 3030 4.2: chunks in a pipeline, the last of nothing, the next message behind it */
     {&mta, false,
-	LINES(HELLO, BINARY_OK, RCPT_OK, RCPT_OK, "R: BDAT 6\r\na\r\nb\rcBDAT 2\r\n\n\x80", "R: BDAT 0 LAST\r\n",
-	    "C: MAIL FROM:<c@d>", "C: RCPT TO:<u@x>", "R: bdat 3 last\r\nx\r\n", "E: DATA bdat",
-	    "S: 250 2.0.0 6 octets received", "S: 250 2.0.0 2 octets received", "E: END a|b\rc\n\x80 (open)", QUEUED,
-	    "E: MAIL c@d", "S: 250 2.1.0 ok", "E: RCPT u@x [u] [x]", "S: 250 2.1.5 ok", "E: DATA bdat", "E: END x|",
-	    QUEUED)},
+	LINES(HELLO, BINARY_OK, RCPT_OK, RCPT_OK, "R: BDAT 6\r\na\r\nb\rcBDAT 2\r\n\n\x80",
+	    "R: BDAT 0 LAST\r\n", "C: MAIL FROM:<c@d>", "C: RCPT TO:<u@x>",
+	    "R: bdat 3 last\r\nx\r\n", "E: DATA bdat", "S: 250 2.0.0 6 octets received",
+	    "S: 250 2.0.0 2 octets received", "E: END a|b\rc\n\x80 (open)", QUEUED, "E: MAIL c@d",
+	    "S: 250 2.1.0 ok", "E: RCPT u@x [u] [x]", "S: 250 2.1.5 ok", "E: DATA bdat",
+	    "E: END x|", QUEUED)},
     /* dots mean nothing, and neither does what looks like commands; over the borders of chunks */
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 13\r\n.\r\nQUIT\r\n..\r\nBDAT 5\r\nBDAT BDAT 7 LAST\r\n1\r\n.x\r\n", "E: DATA bdat",
-	    "S: 250 2.0.0 13 octets received", "S: 250 2.0.0 5 octets received", "E: END .|QUIT|..|BDAT 1|.x|", QUEUED)},
+	LINES(BEGIN, "R: BDAT 13\r\n.\r\nQUIT\r\n..\r\nBDAT 5\r\nBDAT BDAT 7 LAST\r\n1\r\n.x\r\n",
+	    "E: DATA bdat", "S: 250 2.0.0 13 octets received", "S: 250 2.0.0 5 octets received",
+	    "E: END .|QUIT|..|BDAT 1|.x|", QUEUED)},
     /* a CRLF over the border; commands between the chunks; an empty message */
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 2\r\na\r", "E: DATA bdat", "S: 250 2.0.0 2 octets received", "C: NOOP", "S: 250 2.0.0 ok",
-	    "C: FOO", "S: 500 5.5.1 command not recognised", "R: BDAT 0\r\n", "S: 250 2.0.0 0 octets received",
-	    "R: BDAT 2 LAST\r\n\nb", "E: END a|b (open)", QUEUED, MAIL_OK, RCPT_OK, "C: BDAT 0 LAST", "E: DATA bdat",
-	    "E: END ", QUEUED, MAIL_OK, RCPT_OK, "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received",
-	    "C: BDAT 0 LAST", "E: END ", QUEUED)},
+	LINES(BEGIN, "R: BDAT 2\r\na\r", "E: DATA bdat", "S: 250 2.0.0 2 octets received",
+	    "C: NOOP", "S: 250 2.0.0 ok", "C: FOO", "S: 500 5.5.1 command not recognised",
+	    "R: BDAT 0\r\n", "S: 250 2.0.0 0 octets received", "R: BDAT 2 LAST\r\n\nb",
+	    "E: END a|b (open)", QUEUED, MAIL_OK, RCPT_OK, "C: BDAT 0 LAST", "E: DATA bdat",
+	    "E: END ", QUEUED, MAIL_OK, RCPT_OK, "C: BDAT 0", "E: DATA bdat",
+	    "S: 250 2.0.0 0 octets received", "C: BDAT 0 LAST", "E: END ", QUEUED)},
     /* lines end as in DATA */
     {&mta, false, LINES(BEGIN, "R: BDAT 4 LAST\r\na\nb\r\n", "E: DATA bdat", BARE)},
     {&mta, false, LINES(BEGIN, "R: BDAT 4 LAST\r\na\rb\r\n", "E: DATA bdat", BARE)},
     {&mta, false, LINES(BEGIN, "R: BDAT 3 LAST\r\nab\r", "E: DATA bdat", BARE)},
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 2\r\na\rBDAT 2 LAST\r\nb\n", "E: DATA bdat", "S: 250 2.0.0 2 octets received", BARE)},
+	LINES(BEGIN, "R: BDAT 2\r\na\rBDAT 2 LAST\r\nb\n", "E: DATA bdat",
+	    "S: 250 2.0.0 2 octets received", BARE)},
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 2\r\na\rBDAT 0 LAST\r\n", "E: DATA bdat", "S: 250 2.0.0 2 octets received", BARE)},
+	LINES(BEGIN, "R: BDAT 2\r\na\rBDAT 0 LAST\r\n", "E: DATA bdat",
+	    "S: 250 2.0.0 2 octets received", BARE)},
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 1\r\naBDAT 2 LAST\r\n\nb", "E: DATA bdat", "S: 250 2.0.0 1 octets received", BARE)},
+	LINES(BEGIN, "R: BDAT 1\r\naBDAT 2 LAST\r\n\nb", "E: DATA bdat",
+	    "S: 250 2.0.0 1 octets received", BARE)},
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 3\r\na\r\nBDAT 2 LAST\r\n\nb", "E: DATA bdat", "S: 250 2.0.0 3 octets received", BARE)},
+	LINES(BEGIN, "R: BDAT 3\r\na\r\nBDAT 2 LAST\r\n\nb", "E: DATA bdat",
+	    "S: 250 2.0.0 3 octets received", BARE)},
     /* a smuggled message in a message ends the session before it is looked at */
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 6 LAST\r\na\n.\r\n\nMAIL FROM:<c@d>\r\nRCPT TO:<u@x>\r\nBDAT 1 LAST\r\nx", "E: DATA bdat",
-	    BARE)},
+	LINES(BEGIN,
+	    "R: BDAT 6 LAST\r\na\n.\r\n\nMAIL FROM:<c@d>\r\nRCPT TO:<u@x>\r\nBDAT 1 LAST\r\nx",
+	    "E: DATA bdat", BARE)},
     /* DATA and BDAT do not mix (RFC 3030 2) */
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 3\r\na\r\n", "E: DATA bdat", "S: 250 2.0.0 3 octets received", "C: DATA",
-	    "S: 503 5.5.1 DATA and BDAT in one transaction", "E: ABORT", "R: BDAT 5 LAST\r\nb\r\n\r\n", REFUSED,
-	    "C: RCPT TO:<u@x>", "S: 503 5.5.1 MAIL first", RSET_OK, MAIL_OK, RCPT_OK, "R: BDAT 3 LAST\r\nc\r\n",
-	    "E: DATA bdat", "E: END c|", QUEUED)},
+	LINES(BEGIN, "R: BDAT 3\r\na\r\n", "E: DATA bdat", "S: 250 2.0.0 3 octets received",
+	    "C: DATA", "S: 503 5.5.1 DATA and BDAT in one transaction", "E: ABORT",
+	    "R: BDAT 5 LAST\r\nb\r\n\r\n", REFUSED, "C: RCPT TO:<u@x>", "S: 503 5.5.1 MAIL first",
+	    RSET_OK, MAIL_OK, RCPT_OK, "R: BDAT 3 LAST\r\nc\r\n", "E: DATA bdat", "E: END c|",
+	    QUEUED)},
     {&mta, false,
-	LINES(HELLO, MAIL_OK, RCPT_WAIT, "C: DATA", "E: DATA", "S: 452 4.3.1 wait", "R: BDAT 6 LAST\r\nQUIT\r\n",
-	    "E: ABORT", "S: 503 5.5.1 DATA and BDAT in one transaction", "C: DATA", "S: 503 5.5.1 MAIL first", MAIL_OK,
-	    RCPT_OK, "C: DATA", "E: DATA", "S: 354 go on", "R: BDAT 3 LAST\r\n.\r\n", "E: END BDAT 3 LAST|", QUEUED)},
+	LINES(HELLO, MAIL_OK, RCPT_WAIT, "C: DATA", "E: DATA", "S: 452 4.3.1 wait",
+	    "R: BDAT 6 LAST\r\nQUIT\r\n", "E: ABORT",
+	    "S: 503 5.5.1 DATA and BDAT in one transaction", "C: DATA", "S: 503 5.5.1 MAIL first",
+	    MAIL_OK, RCPT_OK, "C: DATA", "E: DATA", "S: 354 go on", "R: BDAT 3 LAST\r\n.\r\n",
+	    "E: END BDAT 3 LAST|", QUEUED)},
     /* both in one session */
     {&mta, false,
-	LINES(BEGIN, "C: DATA", "E: DATA", "S: 354 go on", "C: x", "C: .", "E: END x|", QUEUED, MAIL_OK, RCPT_OK,
-	    "R: BDAT 3 LAST\r\ny\r\n", "E: DATA bdat", "E: END y|", QUEUED, MAIL_OK, RCPT_OK, "C: DATA", "E: DATA",
-	    "S: 354 go on", "C: z", "C: .", "E: END z|", QUEUED)},
+	LINES(BEGIN, "C: DATA", "E: DATA", "S: 354 go on", "C: x", "C: .", "E: END x|", QUEUED,
+	    MAIL_OK, RCPT_OK, "R: BDAT 3 LAST\r\ny\r\n", "E: DATA bdat", "E: END y|", QUEUED,
+	    MAIL_OK, RCPT_OK, "C: DATA", "E: DATA", "S: 354 go on", "C: z", "C: .", "E: END z|",
+	    QUEUED)},
     /* RFC 3030 3 */
     {&mta, false,
-	LINES(HELLO, BINARY_OK, RCPT_OK, "C: DATA", "S: 503 5.5.1 BINARYMIME needs BDAT", "E: ABORT",
-	    "R: BDAT 6 LAST\r\nQUIT\r\n", REFUSED)},
+	LINES(HELLO, BINARY_OK, RCPT_OK, "C: DATA", "S: 503 5.5.1 BINARYMIME needs BDAT",
+	    "E: ABORT", "R: BDAT 6 LAST\r\nQUIT\r\n", REFUSED)},
     /* the body of one transaction is not that of the next */
     {&mta, false,
-	LINES(HELLO, BINARY_OK, RSET_OK, "E: ABORT", MAIL_OK, RCPT_OK, "R: BDAT 2 LAST\r\na\n", "E: DATA bdat", BARE)},
+	LINES(HELLO, BINARY_OK, RSET_OK, "E: ABORT", MAIL_OK, RCPT_OK, "R: BDAT 2 LAST\r\na\n",
+	    "E: DATA bdat", BARE)},
     /* recipients come before the message */
     {&mta, false,
-	LINES(BEGIN, "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received", "C: RCPT TO:<v@x>",
-	    "S: 503 5.5.1 the message has begun", "C: MAIL FROM:<c@d>", "S: 503 5.5.1 a transaction is already open",
-	    "C: STARTTLS", "S: 503 5.5.1 not now", RSET_OK, "E: ABORT", "C: BDAT 0 LAST", "S: 503 5.5.1 MAIL first",
-	    MAIL_OK, RCPT_OK, "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received", HELLO, "E: ABORT", MAIL_OK,
-	    RCPT_OK, "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received", "C: QUIT", "S: 221 2.0.0 bye",
-	    "E: ABORT", "E: CLOSE")},
+	LINES(BEGIN, "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received",
+	    "C: RCPT TO:<v@x>", "S: 503 5.5.1 the message has begun", "C: MAIL FROM:<c@d>",
+	    "S: 503 5.5.1 a transaction is already open", "C: STARTTLS", "S: 503 5.5.1 not now",
+	    RSET_OK, "E: ABORT", "C: BDAT 0 LAST", "S: 503 5.5.1 MAIL first", MAIL_OK, RCPT_OK,
+	    "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received", HELLO, "E: ABORT",
+	    MAIL_OK, RCPT_OK, "C: BDAT 0", "E: DATA bdat", "S: 250 2.0.0 0 octets received",
+	    "C: QUIT", "S: 221 2.0.0 bye", "E: ABORT", "E: CLOSE")},
     /* refused by the owner: what is in the pipeline is dropped and answered, and counts no error */
     {&mta, false,
 	LINES(HELLO, MAIL_OK, RCPT_WAIT,
-	    "R: BDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6 "
+	    "R: BDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT 6\r\nQUIT\r\nBDAT "
+	    "6\r\nQUIT\r\nBDAT 6 "
 	    "LAST\r\nQUIT\r\n",
-	    "C: NOOP", "E: DATA bdat", "E: ABORT", "S: 452 4.3.1 wait", REFUSED, REFUSED, REFUSED, REFUSED, REFUSED,
-	    "S: 250 2.0.0 ok", MAIL_OK)},
+	    "C: NOOP", "E: DATA bdat", "E: ABORT", "S: 452 4.3.1 wait", REFUSED, REFUSED, REFUSED,
+	    REFUSED, REFUSED, "S: 250 2.0.0 ok", MAIL_OK)},
     {&mta, false,
-	LINES(HELLO, "C: MAIL FROM:<refused@b>", "C: RCPT TO:<u@x>", "R: BDAT 6\r\nQUIT\r\nBDAT 0 LAST\r\n", "C: NOOP",
-	    "E: MAIL refused@b", "S: 550 5.7.1 no", "S: 503 5.5.1 MAIL first", "S: 503 5.5.1 MAIL first", REFUSED,
+	LINES(HELLO, "C: MAIL FROM:<refused@b>", "C: RCPT TO:<u@x>",
+	    "R: BDAT 6\r\nQUIT\r\nBDAT 0 LAST\r\n", "C: NOOP", "E: MAIL refused@b",
+	    "S: 550 5.7.1 no", "S: 503 5.5.1 MAIL first", "S: 503 5.5.1 MAIL first", REFUSED,
 	    "S: 250 2.0.0 ok")},
     {&mta, false,
-	LINES(HELLO, "C: MAIL FROM:<a@b>", "C: RCPT TO:<nobody@x>", "R: BDAT 6 LAST\r\nQUIT\r\n", "C: NOOP",
-	    "E: MAIL a@b", "S: 250 2.1.0 ok", "E: RCPT nobody@x [nobody] [x]", "S: 550 5.1.1 unknown", "E: ABORT",
-	    "S: 554 5.5.1 no valid recipients", "S: 250 2.0.0 ok")},
+	LINES(HELLO, "C: MAIL FROM:<a@b>", "C: RCPT TO:<nobody@x>", "R: BDAT 6 LAST\r\nQUIT\r\n",
+	    "C: NOOP", "E: MAIL a@b", "S: 250 2.1.0 ok", "E: RCPT nobody@x [nobody] [x]",
+	    "S: 550 5.1.1 unknown", "E: ABORT", "S: 554 5.5.1 no valid recipients",
+	    "S: 250 2.0.0 ok")},
     /* after LAST nothing belongs to the message */
     {&mta, false,
-	LINES(BEGIN, "R: BDAT 3 LAST\r\na\r\nBDAT 6 LAST\r\nQUIT\r\n", "E: DATA bdat", "E: END a|", QUEUED,
-	    "S: 503 5.5.1 MAIL first")},
+	LINES(BEGIN, "R: BDAT 3 LAST\r\na\r\nBDAT 6 LAST\r\nQUIT\r\n", "E: DATA bdat", "E: END a|",
+	    QUEUED, "S: 503 5.5.1 MAIL first")},
     /* before authentication */
     {&submission, false,
-	LINES("C: MAIL FROM:<a@b>", "R: BDAT 6 LAST\r\nQUIT\r\n", "C: NOOP", "S: 530 5.7.0 authentication required",
-	    "S: 530 5.7.0 authentication required", "S: 250 2.0.0 ok")},
-    /* a length that is none */
+	LINES("C: MAIL FROM:<a@b>", "R: BDAT 6 LAST\r\nQUIT\r\n", "C: NOOP",
+	    "S: 530 5.7.0 authentication required", "S: 530 5.7.0 authentication required",
+	    "S: 250 2.0.0 ok")},
+/* a length that is none */
 #define NO_LENGTH "S: 501 5.5.4 expected a number of bytes, and LAST or nothing"
     {&mta, false, LINES(BEGIN, "C: BDAT", NO_LENGTH, "E: ABORT", "E: CLOSE")},
     {&mta, false, LINES(BEGIN, "C: BDAT LAST", NO_LENGTH, "E: ABORT", "E: CLOSE")},
@@ -148,26 +166,36 @@ static const struct talk talks[] = {
     {&mta, false, LINES(BEGIN, "C: BDAT 18446744073709551616", NO_LENGTH, "E: ABORT", "E: CLOSE")},
     {&mta, false, LINES("C: BDAT 1x", NO_LENGTH, "E: CLOSE")},
     {&mta, false,
-	LINES(BEGIN, "C: BDAT\t1", "S: 500 5.5.2 control character in command", "E: ABORT", "E: CLOSE")},
-    {&mta, false, LINES(BEGIN, "R: BDAT 3 LAST\na\r\n", "S: 500 5.5.2 bare CR or LF in command", "E: ABORT", "E: CLOSE")},
-    {&mta, false, LINES(BEGIN, "R: BDAT 00000000000000000003 LAST\r\na\r\n", "E: DATA bdat", "E: END a|", QUEUED)},
+	LINES(BEGIN, "C: BDAT\t1", "S: 500 5.5.2 control character in command", "E: ABORT",
+	    "E: CLOSE")},
+    {&mta, false,
+	LINES(BEGIN, "R: BDAT 3 LAST\na\r\n", "S: 500 5.5.2 bare CR or LF in command", "E: ABORT",
+	    "E: CLOSE")},
+    {&mta, false,
+	LINES(BEGIN, "R: BDAT 00000000000000000003 LAST\r\na\r\n", "E: DATA bdat", "E: END a|",
+	    QUEUED)},
     /* LMTP: a reply for each recipient, only for LAST (RFC 2033 4.3) */
     {&lmtp, false,
-	LINES(LMTP_HELLO, MAIL_OK, RCPT_OK, "C: RCPT TO:<full@x>", "E: RCPT full@x [full] [x]", "S: 250 2.1.5 ok",
-	    "R: BDAT 3\r\na\r\nBDAT 0 LAST\r\n", "E: DATA bdat", "S: 250 2.0.0 3 octets received", "E: END a|",
-	    "S: 250 2.0.0 kept", "S: 452 4.2.2 full")},
+	LINES(LMTP_HELLO, MAIL_OK, RCPT_OK, "C: RCPT TO:<full@x>", "E: RCPT full@x [full] [x]",
+	    "S: 250 2.1.5 ok", "R: BDAT 3\r\na\r\nBDAT 0 LAST\r\n", "E: DATA bdat",
+	    "S: 250 2.0.0 3 octets received", "E: END a|", "S: 250 2.0.0 kept",
+	    "S: 452 4.2.2 full")},
     {&lmtp, false,
-	LINES(LMTP_HELLO, MAIL_OK, RCPT_WAIT, RCPT_OK, "R: BDAT 3\r\na\r\nBDAT 3 LAST\r\nb\r\n", "C: NOOP",
-	    "E: DATA bdat", "E: ABORT", "S: 452 4.3.1 wait", REFUSED, REFUSED, "S: 250 2.0.0 ok")},
+	LINES(LMTP_HELLO, MAIL_OK, RCPT_WAIT, RCPT_OK, "R: BDAT 3\r\na\r\nBDAT 3 LAST\r\nb\r\n",
+	    "C: NOOP", "E: DATA bdat", "E: ABORT", "S: 452 4.3.1 wait", REFUSED, REFUSED,
+	    "S: 250 2.0.0 ok")},
     {&lmtp, false,
 	LINES(LMTP_HELLO, MAIL_OK, RCPT_OK, RCPT_OK, "R: BDAT 101 LAST\r\n",
-	    "R: 01234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890",
+	    "R: "
+	    "01234567890123456789012345678901234567890123456789012345678901234567890123456789012345"
+	    "678901234567890",
 	    "C: NOOP", "E: ABORT", "S: 552 5.3.4 message size exceeds the limit",
 	    "S: 552 5.3.4 message size exceeds the limit", "S: 250 2.0.0 ok")},
     {&lmtp, false,
-	LINES(LMTP_HELLO, "C: MAIL FROM:<a@b>", "C: RCPT TO:<nobody@x>", "R: BDAT 2\r\na\rBDAT 3 LAST\r\nb\r\n",
-	    "C: NOOP", "E: MAIL a@b", "S: 250 2.1.0 ok", "E: RCPT nobody@x [nobody] [x]", "S: 550 5.1.1 unknown",
-	    "E: ABORT", "S: 503 5.5.1 no valid recipients", "S: 250 2.0.0 ok")},
+	LINES(LMTP_HELLO, "C: MAIL FROM:<a@b>", "C: RCPT TO:<nobody@x>",
+	    "R: BDAT 2\r\na\rBDAT 3 LAST\r\nb\r\n", "C: NOOP", "E: MAIL a@b", "S: 250 2.1.0 ok",
+	    "E: RCPT nobody@x [nobody] [x]", "S: 550 5.1.1 unknown", "E: ABORT",
+	    "S: 503 5.5.1 no valid recipients", "S: 250 2.0.0 ok")},
     {&lmtp, false,
 	LINES(LMTP_HELLO, MAIL_OK, RCPT_OK, RCPT_OK, "R: BDAT 2 LAST\r\na\n", "E: DATA bdat",
 	    "S: 550 5.5.2 bare CR or LF in message", BARE)},
@@ -206,8 +234,8 @@ chunks_put(struct buf *b, struct str text, size_t chunk)
 static const char smuggled[] = "MAIL FROM:<evil@b>\r\nRCPT TO:<v@x>\r\nBDAT 3 LAST\r\nX\r\n";
 
 /*
- * What could be an end of data for somebody else; as text it is refused where it has a bare CR, LF or a NUL, else, and always with
- * BINARYMIME, it is content as any other.
+ * What could be an end of data for somebody else; as text it is refused where it has a bare CR, LF
+ * or a NUL, else, and always with BINARYMIME, it is content as any other.
  */
 static const struct {
 	struct str end;
@@ -262,7 +290,8 @@ smuggle_feed(size_t i, bool is_binary, size_t chunk, size_t step)
 	buf_put(&content, smuggles[i].end);
 	buf_put(&content, str_of_c(smuggled));
 	chunks_put(&bytes, buf_str(&content), chunk);
-	session_begin(&s, is_binary ? "MAIL FROM:<a@b> BODY=BINARYMIME\r\n" : "MAIL FROM:<a@b>\r\n");
+	session_begin(
+	    &s, is_binary ? "MAIL FROM:<a@b> BODY=BINARYMIME\r\n" : "MAIL FROM:<a@b>\r\n");
 	session_feed_cut(&s, buf_str(&bytes), step);
 	struct str log = buf_str(&s.transcript);
 	/* "MAIL FROM:<evil@b>" is in the log of the content. */
@@ -319,9 +348,9 @@ chunks_are_the_same_at_every_split(void)
 {
 	static const struct str text =
 	    STR_INIT("BDAT 5\r\na\r\n.\rBDAT 1\r\n\nBDAT 4 LAST\r\nQUITNOOP\r\n");
-	static const struct str want =
-	    STR_INIT("E: DATA bdat\nS: 250 2.0.0 5 octets received\nS: 250 2.0.0 1 octets received\n"
-		     "E: END a|.|QUIT (open)\nS: 250 2.0.0 queued\nS: 250 2.0.0 ok\n");
+	static const struct str want = STR_INIT(
+	    "E: DATA bdat\nS: 250 2.0.0 5 octets received\nS: 250 2.0.0 1 octets received\n"
+	    "E: END a|.|QUIT (open)\nS: 250 2.0.0 queued\nS: 250 2.0.0 ok\n");
 	struct session s;
 
 	for (size_t i = 0; i <= text.n; i++)
@@ -355,7 +384,8 @@ messages_are_limited(void)
 	session_feed(&s, STR("BDAT 999\r\n"));
 	xs_feed(&s, 999);
 	session_feed(&s, STR("BDAT 1 LAST\r\nx"));
-	EXPECT(s.data.n == 1000 && str_has_suffix_ci(buf_str(&s.transcript), STR("S: 250 2.0.0 queued\n")));
+	EXPECT(s.data.n == 1000 &&
+	       str_has_suffix_ci(buf_str(&s.transcript), STR("S: 250 2.0.0 queued\n")));
 	session_fini(&s);
 	session_begin(&s, "MAIL FROM:<a@b>\r\n");
 	session_feed(&s, STR("BDAT 999\r\n"));
@@ -379,19 +409,22 @@ dropping_is_limited(void)
 	xs_feed(&s, 1000);
 	EXPECT_STR(buf_str(&s.transcript), STR("E: ABORT\n"));
 	session_feed(&s, STR("x"));
-	EXPECT_STR(buf_str(&s.transcript), STR("E: ABORT\nS: 552 5.3.4 message size exceeds the limit\n"));
+	EXPECT_STR(
+	    buf_str(&s.transcript), STR("E: ABORT\nS: 552 5.3.4 message size exceeds the limit\n"));
 	buf_reset(&s.transcript);
 	buf_reset(&s.in);
 	session_feed(&s, STR("BDAT 18446744073709551615 LAST\r\n"));
 	xs_feed(&s, SMTP_DATA_SKIP_MAX - 1001);
 	EXPECT_STR(buf_str(&s.transcript), STR(""));
 	session_feed(&s, STR("x"));
-	EXPECT_STR(buf_str(&s.transcript), STR("S: 503 5.5.1 the message was refused, RSET first\n"
-					       "S: 421 4.7.0 too much data after a refusal\nE: CLOSE\n"));
+	EXPECT_STR(
+	    buf_str(&s.transcript), STR("S: 503 5.5.1 the message was refused, RSET first\n"
+					"S: 421 4.7.0 too much data after a refusal\nE: CLOSE\n"));
 	session_fini(&s);
 }
 
-/* An over-long command between chunks leaves the message as it was; as a BDAT it hides its length. */
+/* An over-long command between chunks leaves the message as it was; as a BDAT it hides its length.
+ */
 static void
 long_lines_between_chunks(void)
 {
@@ -401,8 +434,9 @@ long_lines_between_chunks(void)
 	session_feed(&s, STR("BDAT 2\r\na\r"));
 	xs_feed(&s, SMTP_LINE_MAX);
 	session_feed(&s, STR("\r\nBDAT 2 LAST\r\n\nb"));
-	EXPECT_STR(buf_str(&s.transcript), STR("E: DATA bdat\nS: 250 2.0.0 2 octets received\n"
-					       "S: 500 5.5.2 line too long\nE: END a|b (open)\nS: 250 2.0.0 queued\n"));
+	EXPECT_STR(buf_str(&s.transcript),
+	    STR("E: DATA bdat\nS: 250 2.0.0 2 octets received\n"
+		"S: 500 5.5.2 line too long\nE: END a|b (open)\nS: 250 2.0.0 queued\n"));
 	session_fini(&s);
 	session_begin(&s, "MAIL FROM:<a@b>\r\n");
 	session_feed(&s, STR("BDAT 3 "));

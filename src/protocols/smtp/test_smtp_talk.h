@@ -1,5 +1,6 @@
 /*
- * Conversations with the SMTP server machine, for its tests. In a header, since EXPECT counts by file.
+ * Conversations with the SMTP server machine, for its tests. In a header, since EXPECT counts by
+ * file.
  */
 #ifndef POSTHORN_PROTOCOLS_SMTP_TEST_SMTP_TALK_H
 #define POSTHORN_PROTOCOLS_SMTP_TEST_SMTP_TALK_H
@@ -128,7 +129,8 @@ mail_log(struct session *t, const struct smtp_event *ev)
 	if (ev->hold_until != 0)
 		buf_putf(&t->transcript, " hold=+%lld", (long long)(ev->hold_until - TALK_NOW));
 	if (ev->has_by)
-		buf_putf(&t->transcript, " by=%ld%c%s", (long)ev->by_s, ev->by_mode, ev->by_trace ? "T" : "");
+		buf_putf(&t->transcript, " by=%ld%c%s", (long)ev->by_s, ev->by_mode,
+		    ev->by_trace ? "T" : "");
 	if (ev->has_priority)
 		buf_putf(&t->transcript, " priority=%d", ev->priority);
 	buf_put_c(&t->transcript, '\n');
@@ -137,10 +139,13 @@ mail_log(struct session *t, const struct smtp_event *ev)
 static inline void
 rcpt_log(struct session *t, const struct smtp_event *ev)
 {
-	buf_putf(&t->transcript, "E: RCPT %.*s [%.*s] [%.*s]", STR_ARG(ev->path), STR_ARG(ev->local), STR_ARG(ev->domain));
+	buf_putf(&t->transcript, "E: RCPT %.*s [%.*s] [%.*s]", STR_ARG(ev->path),
+	    STR_ARG(ev->local), STR_ARG(ev->domain));
 	if (ev->notify != 0)
-		buf_putf(&t->transcript, " notify=%s%s%s%s", ev->notify & SMTP_NOTIFY_NEVER ? "N" : "",
-		    ev->notify & SMTP_NOTIFY_SUCCESS ? "S" : "", ev->notify & SMTP_NOTIFY_FAILURE ? "F" : "",
+		buf_putf(&t->transcript, " notify=%s%s%s%s",
+		    ev->notify & SMTP_NOTIFY_NEVER ? "N" : "",
+		    ev->notify & SMTP_NOTIFY_SUCCESS ? "S" : "",
+		    ev->notify & SMTP_NOTIFY_FAILURE ? "F" : "",
 		    ev->notify & SMTP_NOTIFY_DELAY ? "D" : "");
 	if (ev->orcpt.n > 0)
 		buf_putf(&t->transcript, " orcpt=%.*s", STR_ARG(ev->orcpt));
