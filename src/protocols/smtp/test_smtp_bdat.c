@@ -438,6 +438,14 @@ long_lines_between_chunks(void)
 	    STR("E: DATA bdat\nS: 250 2.0.0 2 octets received\n"
 		"S: 500 5.5.2 line too long\nE: END a|b (open)\nS: 250 2.0.0 queued\n"));
 	session_fini(&s);
+	/* Nor does it change what is left of the size. */
+	session_begin(&s, "MAIL FROM:<a@b>\r\n");
+	session_feed(&s, STR("BDAT 999\r\n"));
+	xs_feed(&s, 999 + SMTP_LINE_MAX);
+	session_feed(&s, STR("\r\nBDAT 2 LAST\r\nxx"));
+	EXPECT(str_has_suffix_ci(
+	    buf_str(&s.transcript), STR("\nS: 552 5.3.4 message size exceeds the limit\n")));
+	session_fini(&s);
 	session_begin(&s, "MAIL FROM:<a@b>\r\n");
 	session_feed(&s, STR("BDAT 3 "));
 	xs_feed(&s, SMTP_LINE_MAX);
