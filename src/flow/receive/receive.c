@@ -330,6 +330,12 @@ session_event(struct session *s, const struct smtp_event *ev)
 	case SMTP_EV_CLOSE:
 		conn_close(s->conn);
 		return false;
+	case SMTP_EV_AUTH:
+	case SMTP_EV_AUTH_LINE:
+	case SMTP_EV_AUTH_CANCEL:
+	case SMTP_EV_XCLIENT:
+		/* Not offered on any listener yet. */
+		break;
 	}
 	return false;
 }
