@@ -39,11 +39,11 @@ enum status sock_listen(const struct sock_addr *a, bool is_reuseport, int *fd_ou
 enum status sock_accept(int listen_fd, int *fd_out, struct sock_addr *peer_out) MUST_USE;
 /*
  * Begins to connect: non-blocking, close-on-exec, TCP_NODELAY. Writable means connected or failed (sock_connect_error). from (may be NULL) is this
- * end's address; its port 0 leaves the choice to the kernel. Otherwise the sentence for a person is appended to why. ST_NOTFOUND: no way to
- * there, or refused at once; ST_DENIED: not permitted, or from is not an address of this machine or of the other family; ST_LIMIT: out of
+ * end's address; its port 0 leaves the choice to the kernel. Otherwise why_out gets static words as of sock_connect_error. ST_NOTFOUND: no way to
+ * there, or refused at once; ST_DENIED: not permitted, or from is of the other family or cannot be had; ST_LIMIT: out of
  * descriptors or ports; ST_IO: other.
  */
-enum status sock_connect(const struct sock_addr *to, const struct sock_addr *from, int *fd_out, struct buf *why) MUST_USE;
+enum status sock_connect(const struct sock_addr *to, const struct sock_addr *from, int *fd_out, const char **why_out) MUST_USE;
 /*
  * How a connect that was begun ended: "" it is connected, else why not ("connection refused", "no route to host", "timed out", ...). Static. Asking
  * takes the kernel's error away: ask once, and only when it is writable.
