@@ -48,7 +48,7 @@ enum conn_end {
 struct conn_handler {
 	/*
 	 * It can be talked to: the connect succeeded, or the PROXY header was read and conn_peer is the client now. May be NULL where
-	 * neither is used. May call conn_start_tls (behind a proxy), conn_start_tls_client (after a connect) and all that input may.
+	 * neither is used. May call all that input may. Where TLS was asked for already, what is put into conn_out here leaves in clear.
 	 */
 	void (*connected)(void *arg, struct conn *c);
 	/*
@@ -98,7 +98,7 @@ void conn_hold(struct conn *c);
  */
 void conn_start_tls(struct conn *c, struct tls_context *ctx);
 /*
- * The client's side: from input (of the answer to STARTTLS, when that is consumed), or from connected (implicit TLS). o is copied. What the server
+ * The client's side: from input (of the answer to STARTTLS, when that is consumed), or (implicit TLS) from connected or at once. o is copied. What the server
  * has sent beyond what is consumed ends the connection (CONN_END_TLS): somebody has put answers into the clear part to be taken for
  * ones under TLS, and dropping them would hide it.
  */
