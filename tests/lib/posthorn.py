@@ -164,9 +164,10 @@ class Server:
     """
     config: settings to change, {"limits.command_timeout": "2s", "hostname": ...}, values as in the file.
     user: as whom (root only). files: RLIMIT_NOFILE of the server. dir: an existing folder to make it in. accounts: more addresses, all with PASSWORD.
+    offset: what is added to the ports, else one that is free. resolver: "ADDRESS:PORT" of the DNS server to ask.
     """
 
-    def __init__(self, config=None, user=None, single=False, files=None, dir=None, accounts=(), address=ADDRESS, start=True, listen="127.0.0.1", wrapper=(), binary=None):
+    def __init__(self, config=None, user=None, single=False, files=None, dir=None, accounts=(), address=ADDRESS, start=True, listen="127.0.0.1", wrapper=(), binary=None, hostname=HOSTNAME, offset=None, resolver=None):
         self.user = user if is_root() else None
         self.config = config or {}
         self.single = single
@@ -178,6 +179,11 @@ class Server:
         self.wrapper = list(wrapper)
         self.binary = binary or BINARY
         self.own_dir = dir
+        self.hostname = hostname
+        self.offset = offset
+        self.resolver = resolver
+        # Where clients find it.
+        self.host = listen if listen.startswith("127.") else "127.0.0.1"
         self.process = None
         self.base = None
         self.expected_code = 0
@@ -219,11 +225,11 @@ class Server:
         self.dir = pathlib.Path(self.own_dir or self.base) / "d"
         self.log_path = self.base / "log"
         self.log_path.touch()
-        self.offset = free_offset()
+        self.offset = free_offset() if self.offset is None else self.offset
         self.port = {name: n + self.offset for name, n in PORTS.items()}
         self.command(
-            "quickstart", self.address, "--hostname", HOSTNAME, "--listen", self.listen, "--port-offset",
-            str(self.offset), "--password-stdin", "--yes", input=PASSWORD + "\n",
+            "quickstart", self.address, "--hostname", self.hostname, "--listen", self.listen, "--port-offset",
+            str(self.offset), "--password-stdin", "--yes", *(["--resolver", self.resolver] if self.resolver else []), input=PASSWORD + "\n",
         )
         self.configure(self.config)
         if any(name.startswith("store.ring") for name in self.config):
@@ -382,6 +388,9 @@ class Server:
     # -- clients --
 
     def smtp(self, port="smtp", **kw):
+        kw.setdefault("host", self.host)
+        if port == "submissions":
+            kw.setdefault("tls", self.tls())
         return Smtp(self.port[port], lmtp=port == "lmtp", **kw)
 
     def send(self, message, to=None, sender="sender@client.test", port="smtp"):
@@ -390,7 +399,28 @@ class Server:
             c.hello()
             c.message(message, [to or self.address], sender)
 
-    def pop(self, user=None, password=PASSWORD, port="pop3s", host="127.0.0.1"):
+    @contextlib.contextmanager
+    def submission(self, user=None, password=PASSWORD, port="submissions"):
+        """A session of a mail client that is logged in."""
+        with self.smtp(port) as c:
+            c.hello()
+            if port == "submission":
+                c.command("STARTTLS", "220")
+                c.start_tls(self.tls())
+                c.hello()
+            c.command(f"AUTH PLAIN {plain(user or self.address, password)}", "235")
+            yield c
+
+    def submit(self, message, to, sender=None, mail="", rcpt="", **kw):
+        """One message by a mail client; mail and rcpt: parameters of MAIL and of each RCPT."""
+        with self.submission(sender, **kw) as c:
+            c.envelope(to, self.address if sender is None else sender, mail, rcpt)
+            c.command("DATA", "354")
+            c.send(stuffed(message))
+            return c.expect("250")
+
+    def pop(self, user=None, password=PASSWORD, port="pop3s", host=None):
+        host = host or self.host
         if port == "pop3s":
             p = poplib.POP3_SSL(host, self.port["pop3s"], timeout=CLIENT_SECONDS, context=self.tls())
         else:
@@ -453,10 +483,12 @@ def is_alive(pid):
 class Wire:
     """A socket with lines. What is sent goes out as given; what comes must come in time."""
 
-    def __init__(self, port, host="127.0.0.1", source=None, seconds=CLIENT_SECONDS):
+    def __init__(self, port, host="127.0.0.1", source=None, seconds=CLIENT_SECONDS, tls=None):
         self.sock = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0) if source else None)
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.kept = b""
+        if tls is not None:
+            self.start_tls(tls)
 
     def __enter__(self):
         return self
@@ -552,6 +584,11 @@ class Smtp(Wire):
         self.send(stuffed(data))
         for _ in range(len(rcpts) if self.lmtp else 1):
             self.expect(start)
+
+    def envelope(self, rcpts, sender="sender@client.test", mail="", rcpt=""):
+        self.command(f"MAIL FROM:<{sender}> {mail}".rstrip().encode(), "250")
+        for r in rcpts:
+            self.command(f"RCPT TO:<{r}> {rcpt}".rstrip().encode(), "250")
 
     def quit(self):
         self.command("QUIT", "221")
