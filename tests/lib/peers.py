@@ -14,6 +14,8 @@ worst included, and remembers everything. Postfix: a real one.
 import base64
 import collections
 import contextlib
+import email
+import email.policy
 import os
 import pathlib
 import random
@@ -29,7 +31,7 @@ import threading
 import time
 
 import posthorn
-from posthorn import Failed, expect
+from posthorn import ADDRESS, Failed, expect
 
 B_HOSTNAME = "mail.b.test"
 B_ADDRESS = "bob@b.test"
@@ -718,7 +720,54 @@ class World(contextlib.ExitStack):
 
 
 def queue_list(server, *more):
-    return server.json("queue", "list", *more)["messages"]
+    return server.json("queue", "list", *more)["rows"]
+
+
+# ---- messages and notices ----
+
+
+def letter(subject, to="you@elsewhere.test", sender=ADDRESS, body=None, size=0, more=""):
+    """What a mail client writes; like posthorn.message(), whose test_id() finds it."""
+    head = f"X-Test: {subject}\r\nDate: Wed, 25 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{subject}@client.test>\r\nFrom: Alice <{sender}>\r\nTo: {to}\r\nSubject: {subject}\r\n{more}\r\n".encode()
+    if body is None:
+        line = f"this is a line of the message {subject}, as long as many\r\n".encode()
+        body = line * max(1, (size - len(head)) // len(line))
+    return head + body
+
+
+class Notice:
+    """A delivery status notification (RFC 3464) as Python's own email package reads it."""
+
+    def __init__(self, data):
+        m = self.mail = email.message_from_bytes(data, policy=email.policy.default)
+        expect(m.get_content_type() == "multipart/report" and m.get_param("report-type") == "delivery-status", f"a report, not {posthorn.shown(data)}")
+        parts = self.parts = list(m.iter_parts())
+        expect(len(parts) == 3, f"3 parts, not {len(parts)}")
+        expect(parts[0].get_content_type() == "text/plain", f"text first, not {parts[0].get_content_type()}")
+        self.text = parts[0].get_content()
+        kind = parts[1].get_content_type()
+        expect(kind in ("message/delivery-status", "message/global-delivery-status"), f"the status second, not {kind}")
+        # email makes a message of each group of fields.
+        groups = parts[1].get_payload()
+        self.about = dict(groups[0].items())
+        self.rcpts = [dict(g.items()) for g in groups[1:]]
+        self.returned = parts[2].get_content_type()
+        self.original = parts[2].as_bytes()
+
+    def rcpt(self, address):
+        for r in self.rcpts:
+            if r.get("Final-Recipient", "").partition(";")[2].strip() == address:
+                return r
+        raise Failed(f"a notice about {address}, not {self.rcpts}")
+
+
+def notices(server, user=None):
+    return [Notice(m) for m in server.mail(user) if b"multipart/report" in m]
+
+
+def wait_notices(server, n=1, user=None, seconds=WAIT_SECONDS):
+    posthorn.wait_until(lambda: len(server.mail(user)) >= n, seconds, f"{n} notices; the queue is {queue_list(server)}")
+    return notices(server, user)
 
 
 # ---- Postfix ----
@@ -780,9 +829,15 @@ class Postfix:
         (self.dir / "etc" / "master.cf").write_text("\n".join(lines) + "\n")
 
     def start(self):
+        etc = str(self.dir / "etc")
         self.out = open(self.dir / "out", "wb")
+        # Makes the folders of the spool. `postfix start-fg` would leave a master behind when it is ended.
+        subprocess.run(["postfix", "-c", etc, "check"], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out, timeout=30)
+        folder = subprocess.run(["postconf", "-c", etc, "-h", "daemon_directory"], capture_output=True, text=True, check=True).stdout.strip()
+        # Its environment as the postfix command gives it.
         self.process = subprocess.Popen(
-            ["postfix", "-c", str(self.dir / "etc"), "start-fg"], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out,
+            [f"{folder}/master", "-c", etc, "-s"], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out,
+            env={"PATH": os.environ["PATH"], "MAIL_CONFIG": etc, "daemon_directory": folder},
         )
         posthorn.wait_until(self.is_up, 20, f"Postfix listens: {self.log()}")
 
