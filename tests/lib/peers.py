@@ -120,7 +120,9 @@ class Dns:
         self.broken = broken
 
     def __enter__(self):
-        if shutil.which("nsd") is None:
+        # Not in the path of everybody.
+        self.program = shutil.which("nsd", path=os.environ.get("PATH", "") + ":/usr/sbin")
+        if self.program is None:
             raise Failed("nsd is not installed (tools/install-deps check)")
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="ph-dns-", dir="/tmp"))
         try:
@@ -143,7 +145,7 @@ class Dns:
             + "".join(f"zone:\n\tname: \"{name}\"\n\tzonefile: \"{file}\"\n" for name, file in zones)
         )
         self.process = subprocess.Popen(
-            ["nsd", "-d", "-c", str(self.dir / "nsd.conf")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [self.program, "-d", "-c", str(self.dir / "nsd.conf")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
         posthorn.wait_until(lambda: self.is_up(), 10, f"nsd answers: {self.log()}")
 
@@ -180,7 +182,6 @@ class Dns:
         self.reload(text.split()[0])
 
     def reload(self, name):
-        # nsd compares modification times in whole seconds and fractions; a new file is always newer.
         self.process.send_signal(signal.SIGHUP)
         posthorn.wait_until(lambda: self.code(name) == 0, 10, f"nsd knows {name}: {self.log()}")
 
@@ -749,8 +750,7 @@ class Notice:
         expect(kind in ("message/delivery-status", "message/global-delivery-status"), f"the status second, not {kind}")
         # email makes a message of each group of fields.
         groups = parts[1].get_payload()
-        self.about = dict(groups[0].items())
-        self.rcpts = [dict(g.items()) for g in groups[1:]]
+        self.about, *self.rcpts = [{k: " ".join(v.split()) for k, v in g.items()} for g in groups]
         self.returned = parts[2].get_content_type()
         self.original = parts[2].as_bytes()
 
