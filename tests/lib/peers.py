@@ -49,7 +49,6 @@ ZONE = """
 $TTL 1
 . SOA ns.test. hostmaster.test. 1 3600 600 86400 1
 . NS ns.test.
-test. NS ns.test.
 ns.test. A 127.0.0.1
 mail.example.test. A 127.0.0.1
 example.test. MX 10 mail.example.test.
@@ -147,7 +146,7 @@ class Dns:
         self.process = subprocess.Popen(
             [self.program, "-d", "-c", str(self.dir / "nsd.conf")], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )
-        posthorn.wait_until(lambda: self.is_up(), 10, f"nsd answers: {self.log()}")
+        posthorn.wait_until(lambda: self.is_up(), 10, lambda: f"nsd answers: {self.log()}")
 
     def log(self):
         path = self.dir / "log"
@@ -183,7 +182,7 @@ class Dns:
 
     def reload(self, name):
         self.process.send_signal(signal.SIGHUP)
-        posthorn.wait_until(lambda: self.code(name) == 0, 10, f"nsd knows {name}: {self.log()}")
+        posthorn.wait_until(lambda: self.code(name) == 0, 10, lambda: f"nsd knows {name}: {self.log()}")
 
     def __exit__(self, *_):
         process = getattr(self, "process", None)
@@ -360,12 +359,13 @@ class Sink:
         """How often each message was taken, by its name."""
         return collections.Counter(m.name for m in list(self.messages))
 
-    def wait(self, n=1, seconds=WAIT_SECONDS, what=None):
-        posthorn.wait_until(lambda: len(self.messages) >= n, seconds, what or f"{n} messages at {self.hostname}; there are {len(self.messages)}, {self.connections} connections, {self.commands[-12:]}")
+    def wait(self, n=1, seconds=WAIT_SECONDS):
+        """The n-th message."""
+        posthorn.wait_until(lambda: len(self.messages) >= n, seconds, lambda: f"{n} messages at {self.hostname}; there are {len(self.messages)}, {self.connections} connections, {self.commands[-12:]}")
         return self.messages[n - 1]
 
     def wait_connections(self, n=1, seconds=WAIT_SECONDS):
-        posthorn.wait_until(lambda: self.connections >= n, seconds, f"{n} connections to {self.hostname}; there were {self.connections}")
+        posthorn.wait_until(lambda: self.connections >= n, seconds, lambda: f"{n} connections to {self.hostname}; there were {self.connections}")
 
 
 class Session:
@@ -707,17 +707,15 @@ class World(contextlib.ExitStack):
         return queue_list(self.a)
 
     def wait_empty(self, seconds=WAIT_SECONDS):
-        posthorn.wait_until(lambda: not self.queue(), seconds, f"an empty queue; it is {self.queue()}")
+        posthorn.wait_until(lambda: not self.queue(), seconds, lambda: f"an empty queue; it is {self.queue()}")
 
     def wait_queue(self, condition, what, seconds=WAIT_SECONDS):
         """The queue's list once condition(list) is true."""
         def look():
             q = self.queue()
             return (q,) if condition(q) else None
-        try:
-            return posthorn.wait_until(look, seconds, what)[0]
-        except Failed as e:
-            raise Failed(f"{e}; the queue is {self.queue()}") from None
+
+        return posthorn.wait_until(look, seconds, lambda: f"{what}; the queue is {self.queue()}")[0]
 
 
 def queue_list(server, *more):
@@ -766,7 +764,7 @@ def notices(server, user=None):
 
 
 def wait_notices(server, n=1, user=None, seconds=WAIT_SECONDS):
-    posthorn.wait_until(lambda: len(server.mail(user)) >= n, seconds, f"{n} notices; the queue is {queue_list(server)}")
+    posthorn.wait_until(lambda: len(server.mail(user)) >= n, seconds, lambda: f"{n} notices; the queue is {queue_list(server)}")
     return notices(server, user)
 
 
@@ -839,7 +837,7 @@ class Postfix:
             [f"{folder}/master", "-c", etc, "-s"], stdin=subprocess.DEVNULL, stdout=self.out, stderr=self.out,
             env={"PATH": os.environ["PATH"], "MAIL_CONFIG": etc, "daemon_directory": folder},
         )
-        posthorn.wait_until(self.is_up, 20, f"Postfix listens: {self.log()}")
+        posthorn.wait_until(self.is_up, 20, lambda: f"Postfix listens: {self.log()}")
 
     def is_up(self):
         if self.process.poll() is not None:

@@ -73,14 +73,14 @@ def shown(value):
 
 
 def wait_until(condition, seconds, what):
-    """The first true result of condition()."""
+    """The first true result of condition(). what: a text, or a function that makes it."""
     end = time.monotonic() + seconds
     while True:
         result = condition()
         if result:
             return result
         if time.monotonic() > end:
-            raise Failed(f"not after {seconds} s: {what}")
+            raise Failed(f"not after {seconds} s: {what() if callable(what) else what}")
         time.sleep(0.02)
 
 
