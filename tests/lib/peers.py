@@ -562,6 +562,10 @@ class Session:
         if not m:
             self.reply("501 5.5.4 syntax")
             return
+        if self.sender is not None:
+            self.sink.errors.append(f"nested MAIL {rest}")
+            self.reply("503 5.5.1 a transaction is open")
+            return
         if self.sink.users and self.user is None:
             self.reply("530 5.7.0 log in")
             return
