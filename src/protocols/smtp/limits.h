@@ -19,4 +19,22 @@
 /* The most that one call adds beyond SMTP_OUT_HIGH: the reply to EHLO, or the longest line. LMTP's 552 per recipient adds to it. */
 #define SMTP_OUT_CALL_MAX 2048
 
+/* The client machine. */
+/* One reply of the peer: the longest ones known (EHLO of large providers, policy texts) have 30 lines of 200. */
+#define SMTP_CLIENT_REPLY_LINES_MAX 100
+#define SMTP_CLIENT_REPLY_LINE_MAX 2048	/* with its line end; RFC 5321 4.5.3.1.5 says 512, AUTH challenges are longer */
+#define SMTP_CLIENT_REPLY_BYTES_MAX 65536
+#define SMTP_CLIENT_TEXT_MAX 512	/* of a reply's text, what is kept for people */
+#define SMTP_CLIENT_RCPTS_MAX 1000	/* per message; RFC 5321 4.5.3.1.8 makes servers take 100, RFC 9422 says how many more */
+#define SMTP_CLIENT_MECHS_MAX 256	/* of the AUTH line, whole names */
+#define SMTP_CLIENT_MECH_MAX 20		/* RFC 4422 3.1 */
+#define SMTP_CLIENT_CHALLENGES_MAX 16	/* per AUTH; SCRAM has 2 */
+#define SMTP_CLIENT_AUTH_LINE_MAX 512	/* AUTH with its initial response, with CRLF (RFC 4954 4) */
+#define SMTP_CLIENT_ANSWER_MAX 12288	/* the answer to a challenge, with CRLF (RFC 4954 4) */
+#define SMTP_CLIENT_ENVID_MAX 100	/* RFC 3461 4.4 */
+#define SMTP_CLIENT_ORCPT_MAX 500	/* RFC 3461 4.2 */
+#define SMTP_CLIENT_CHUNKS_DUE_MAX 100	/* BDAT pieces sent and not yet answered; each answer is short */
+/* The longest command: RCPT with a path of 254, ORCPT of 500 and NOTIFY; MAIL is shorter (RFC 3461 5.1 adds these to 512). */
+#define SMTP_CLIENT_COMMAND_MAX 1024
+
 #endif
