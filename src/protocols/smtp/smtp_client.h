@@ -42,12 +42,18 @@ struct smtp_client_conf {
 	bool has_auth;		/* the session is of use only after AUTH */
 };
 
-enum smtp_client_notify { SMTP_NOTIFY_NEVER = 1, SMTP_NOTIFY_SUCCESS = 2, SMTP_NOTIFY_FAILURE = 4, SMTP_NOTIFY_DELAY = 8 };
-enum smtp_client_ret { SMTP_RET_NONE, SMTP_RET_FULL, SMTP_RET_HDRS };
+/* The numbers are those of the server machine's events. */
+enum smtp_client_notify {
+	SMTP_CLIENT_NOTIFY_NEVER = 1,
+	SMTP_CLIENT_NOTIFY_SUCCESS = 2,
+	SMTP_CLIENT_NOTIFY_FAILURE = 4,
+	SMTP_CLIENT_NOTIFY_DELAY = 8,
+};
+enum smtp_client_ret { SMTP_CLIENT_RET_NONE, SMTP_CLIENT_RET_FULL, SMTP_CLIENT_RET_HDRS };
 
 struct smtp_client_rcpt {
 	struct str path;	/* without the brackets */
-	uint8_t notify;		/* bits of SMTP_NOTIFY_; 0: not said */
+	uint8_t notify;		/* bits of SMTP_CLIENT_NOTIFY_; 0: not said */
 	struct str orcpt;	/* "rfc822;xtext" as it goes out, or empty */
 };
 
@@ -56,7 +62,7 @@ struct smtp_client_mail {
 	struct str reverse_path; /* without the brackets; empty: <> */
 	uint64_t size_bytes;	/* of the content, with CRLF; 0: not known */
 	bool is_8bit, is_binary, is_smtputf8, is_requiretls;
-	uint8_t ret;		/* SMTP_RET_ */
+	uint8_t ret;		/* SMTP_CLIENT_RET_ */
 	struct str envid;	/* xtext as it goes out, or empty */
 	bool has_by;		/* RFC 2852 */
 	int64_t by_s;		/* seconds left now; negative: since */

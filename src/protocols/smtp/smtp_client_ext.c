@@ -128,7 +128,7 @@ smtp_client_ext_line(struct smtp_client_ext *ext, struct str line)
 	struct str name, params;
 
 	(void)str_split(line, ' ', &name, &params);
-	/* "AUTH=PLAIN LOGIN" is what servers said before RFC 2554. */
+	/* "AUTH=PLAIN LOGIN": what servers said before it was a standard. */
 	if (str_has_prefix_ci(name, STR("AUTH="))) {
 		params = str_from(line, 5);
 		name = STR("AUTH");

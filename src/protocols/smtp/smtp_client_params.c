@@ -125,9 +125,9 @@ body_param_put(const struct smtp_client *c, struct buf *out)
 static void
 dsn_params_put(const struct smtp_client_mail *m, struct buf *out)
 {
-	if (m->ret == SMTP_RET_FULL)
+	if (m->ret == SMTP_CLIENT_RET_FULL)
 		buf_put(out, STR(" RET=FULL"));
-	else if (m->ret == SMTP_RET_HDRS)
+	else if (m->ret == SMTP_CLIENT_RET_HDRS)
 		buf_put(out, STR(" RET=HDRS"));
 	if (m->envid.n > 0)
 		buf_putf(out, " ENVID=%.*s", STR_ARG(m->envid));
@@ -173,13 +173,13 @@ notify_put(uint8_t notify, struct buf *out)
 		uint8_t bit;
 		const char *word;
 	} words[] = {
-	    {SMTP_NOTIFY_SUCCESS, "SUCCESS"},
-	    {SMTP_NOTIFY_FAILURE, "FAILURE"},
-	    {SMTP_NOTIFY_DELAY, "DELAY"},
+	    {SMTP_CLIENT_NOTIFY_SUCCESS, "SUCCESS"},
+	    {SMTP_CLIENT_NOTIFY_FAILURE, "FAILURE"},
+	    {SMTP_CLIENT_NOTIFY_DELAY, "DELAY"},
 	};
 	const char *separator = " NOTIFY=";
 
-	if (notify & SMTP_NOTIFY_NEVER) {
+	if (notify & SMTP_CLIENT_NOTIFY_NEVER) {
 		buf_put(out, STR(" NOTIFY=NEVER"));
 		return;
 	}

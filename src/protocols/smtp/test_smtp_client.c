@@ -757,9 +757,9 @@ static void
 parameters(void)
 {
 	static const struct smtp_client_rcpt dsn[] = {
-	    {STR_INIT("a@x.example"), SMTP_NOTIFY_SUCCESS | SMTP_NOTIFY_DELAY,
+	    {STR_INIT("a@x.example"), SMTP_CLIENT_NOTIFY_SUCCESS | SMTP_CLIENT_NOTIFY_DELAY,
 		STR_INIT("rfc822;o+2Bp@x.example")},
-	    {STR_INIT("postMaster"), SMTP_NOTIFY_NEVER, STR_INIT("")},
+	    {STR_INIT("postMaster"), SMTP_CLIENT_NOTIFY_NEVER, STR_INIT("")},
 	    {STR_INIT("\"a >b\"@x.example"), 0, STR_INIT("")},
 	};
 	const struct smtp_client_mail m = {.reverse_path = STR("s@y.example"),
@@ -767,7 +767,7 @@ parameters(void)
 	    .is_8bit = true,
 	    .is_smtputf8 = true,
 	    .is_requiretls = true,
-	    .ret = SMTP_RET_HDRS,
+	    .ret = SMTP_CLIENT_RET_HDRS,
 	    .envid = STR("q1"),
 	    .has_by = true,
 	    .by_s = -5,
@@ -1023,6 +1023,82 @@ reply_texts(void)
 	}
 }
 
+/* A session at IDLE, or (with a message) at DATA by BDAT; its events so far are not looked at. */
+static void
+session_advance(struct session *s, const struct smtp_client_mail *mail, const char *ext)
+{
+	const char *const lines[] = {"220 hi\r\n", "250-mx\r\n250-PIPELINING\r\n250 ", ext, "\r\n",
+	    "250 ok\r\n", "250 ok\r\n"};
+
+	for (size_t i = 0; i < COUNT_OF(lines); i++) {
+		struct smtp_client_event ev;
+		buf_put(&s->in, str_of_c(lines[i]));
+		do {
+			struct cur c = cur_of(buf_str(&s->in));
+			ev = smtp_client_next(&s->c, &c, &s->out);
+			buf_consume(&s->in, s->in.n - cur_left(&c));
+			if (ev.kind == SMTP_CL_READY)
+				smtp_client_mail(&s->c, mail);
+		} while (ev.kind != SMTP_CL_MORE && ev.kind != SMTP_CL_DATA);
+	}
+	buf_reset(&s->out);
+}
+
+static void
+chunks_due_limit(void)
+{
+	const struct talk t = {.conf = &fast};
+	struct session s;
+	struct cur c = cur_of(STR("250 ok\r\n"));
+
+	session_init(&s, &t);
+	session_advance(&s, &one, "CHUNKING");
+	for (int i = 0; i < SMTP_CLIENT_CHUNKS_DUE_MAX; i++)
+		EXPECT(smtp_client_body(&s.c, STR("a"), &s.out) == ST_OK);
+	size_t n = s.out.n;
+	EXPECT(smtp_client_body(&s.c, STR("a"), &s.out) == ST_MORE);
+	EXPECT(smtp_client_body_end(&s.c, &s.out) == ST_MORE);
+	EXPECT(s.out.n == n);
+	EXPECT(smtp_client_next(&s.c, &c, &s.out).kind == SMTP_CL_DATA);
+	EXPECT(smtp_client_body(&s.c, STR("a"), &s.out) == ST_OK);
+	c = cur_of(STR("250 ok\r\n"));
+	EXPECT(smtp_client_next(&s.c, &c, &s.out).kind == SMTP_CL_MORE);
+	session_fini(&s);
+}
+
+/* ENVID and ORCPT at their limits and one past them. */
+static void
+dsn_limits(void)
+{
+	static char many[SMTP_CLIENT_ORCPT_MAX + 1];
+	const struct talk t = {.conf = &fast};
+
+	memset(many, 'x', sizeof(many));
+	for (size_t over = 0; over < 2; over++) {
+		struct smtp_client_rcpt r = {.path = STR("a@x.example"),
+		    .orcpt = str_of(many, SMTP_CLIENT_ORCPT_MAX + over)};
+		struct smtp_client_mail m = {.rcpts = &r, .rcpts_n = 1};
+		struct smtp_client_event ev;
+		struct session s;
+		struct cur c = cur_of(STR("220 hi\r\n"));
+		session_init(&s, &t);
+		(void)smtp_client_next(&s.c, &c, &s.out);
+		c = cur_of(STR("250-mx\r\n250-DSN\r\n250 PIPELINING\r\n"));
+		EXPECT(smtp_client_next(&s.c, &c, &s.out).kind == SMTP_CL_READY);
+		m.envid = str_of(many, SMTP_CLIENT_ENVID_MAX + 1);
+		smtp_client_mail(&s.c, &m);
+		EXPECT(smtp_client_next(&s.c, &c, &s.out).kind == SMTP_CL_UNSENDABLE);
+		EXPECT(smtp_client_next(&s.c, &c, &s.out).kind == SMTP_CL_DONE);
+		m.envid = str_of(many, SMTP_CLIENT_ENVID_MAX);
+		smtp_client_mail(&s.c, &m);
+		EXPECT(smtp_client_next(&s.c, &c, &s.out).kind == SMTP_CL_MORE);
+		c = cur_of(STR("250 ok\r\n250 ok\r\n"));
+		ev = smtp_client_next(&s.c, &c, &s.out);
+		EXPECT(ev.kind == SMTP_CL_RCPT && ev.reply.code == (over ? 501 : 250));
+		session_fini(&s);
+	}
+}
+
 /* The most recipients: the row goes out in pieces, and every one is answered. */
 static void
 many_recipients(void)
@@ -1087,7 +1163,7 @@ struct pair {
 	struct smtp_server_conf server_conf;
 	struct buf c_in, c_out, s_in, s_out, log, data;
 	enum stage stage; /* of the first message; the others are taken */
-	size_t piece, messages, rcpts;
+	size_t piece, messages, rcpts, at;
 	bool is_over;
 };
 
@@ -1144,6 +1220,30 @@ pair_server_run(struct pair *p)
 	} while (ev.kind != SMTP_EV_MORE && ev.kind != SMTP_EV_CLOSE);
 }
 
+static void
+pair_content_send(struct pair *p)
+{
+	const size_t n = sizeof(pair_content) - 1;
+	enum status st = ST_OK;
+
+	for (; st == ST_OK && p->at < n; p->at += st == ST_OK)
+		st = smtp_client_body(&p->c, str_of(pair_content + p->at, 1), &p->c_out);
+	if (st == ST_OK)
+		st = smtp_client_body_end(&p->c, &p->c_out);
+	/* ST_MORE: BDAT without PIPELINING. */
+	EXPECT(st == ST_OK || (st == ST_MORE && p->conf.is_chunking_allowed));
+}
+
+static void
+pair_next_mail(struct pair *p)
+{
+	p->at = 0;
+	if (p->messages == 3)
+		smtp_client_quit(&p->c, &p->c_out);
+	else
+		smtp_client_mail(&p->c, &pair_mail);
+}
+
 /* One letter for each event: what the model below says. */
 static void
 pair_client_event(struct pair *p, const struct smtp_client_event *ev)
@@ -1153,20 +1253,15 @@ pair_client_event(struct pair *p, const struct smtp_client_event *ev)
 
 	if (ev->kind == SMTP_CL_MORE)
 		return;
-	buf_put_c(&p->log, letters[ev->kind]);
+	if (ev->kind != SMTP_CL_DATA || p->at == 0)
+		buf_put_c(&p->log, letters[ev->kind]);
 	if (ev->kind == SMTP_CL_RCPT || ev->kind == SMTP_CL_SENT)
 		buf_putf(&p->log, "%u%c", ev->index, is_no ? '-' : '+');
 	if (ev->kind == SMTP_CL_DATA)
-		for (size_t i = 0; i <= sizeof(pair_content) - 1; i++)
-			EXPECT((i < sizeof(pair_content) - 1
-				       ? smtp_client_body(
-					     &p->c, str_of(pair_content + i, 1), &p->c_out)
-				       : smtp_client_body_end(&p->c, &p->c_out)) == ST_OK);
+		pair_content_send(p);
 	p->messages += ev->kind == SMTP_CL_DONE;
-	if (ev->kind == SMTP_CL_READY || (ev->kind == SMTP_CL_DONE && p->messages < 3))
-		smtp_client_mail(&p->c, &pair_mail);
-	else if (ev->kind == SMTP_CL_DONE)
-		smtp_client_quit(&p->c, &p->c_out);
+	if (ev->kind == SMTP_CL_READY || ev->kind == SMTP_CL_DONE)
+		pair_next_mail(p);
 	p->is_over = ev->kind == SMTP_CL_CLOSING;
 }
 
@@ -1191,16 +1286,25 @@ pipe_move(struct buf *from, struct buf *to, size_t n)
 	buf_consume(from, n);
 }
 
-/* What must be told of the first message, from the RFCs alone. */
+/*
+ * What must be told, from the RFCs alone. By BDAT there is no DATA to refuse, the first chunk is;
+ * in LMTP that ends the session when BDAT LAST is on its way already.
+ */
 static void
 pair_want(const struct pair *p, struct buf *out)
 {
 	bool is_lmtp = p->conf.is_lmtp;
+	bool is_chunked = p->conf.is_chunking_allowed && smtp_client_has(&p->c, SMTP_EXT_CHUNKING);
 	const char *good = is_lmtp ? "R0+R1+BS0+S1+D" : "R0+R1+BS0+D";
 	const char *first[STAGES] = {good, "MD", is_lmtp ? "R0-R1+BS1+D" : "R0-R1+BS0+D", "R0-R1-D",
 	    is_lmtp ? "R0+R1+S0-S1-D" : "R0+R1+S0-D", is_lmtp ? "R0+R1+BS0-S1-D" : "R0+R1+BS0-D"};
 
-	buf_putf(out, "H%s%s%s.", first[p->stage], good, good);
+	if (is_chunked)
+		first[REFUSE_DATA] = first[REFUSE_END];
+	if (is_chunked && is_lmtp && p->conf.is_pipelining_allowed && p->stage == REFUSE_DATA)
+		buf_put(out, STR("HR0+R1+BS0-S1-."));
+	else
+		buf_putf(out, "H%s%s%s.", first[p->stage], good, good);
 }
 
 static void
@@ -1232,12 +1336,13 @@ pairs(void)
 {
 	static const size_t pieces[] = {1, 2, 3, 16, 100, 65536};
 
-	for (size_t i = 0; i < STAGES * 4 * COUNT_OF(pieces); i++) {
+	for (size_t i = 0; i < STAGES * 8 * COUNT_OF(pieces); i++) {
 		bool is_lmtp = i / STAGES & 1;
-		struct pair p = {.stage = i % STAGES, .piece = pieces[i / STAGES / 4]};
+		struct pair p = {.stage = i % STAGES, .piece = pieces[i / STAGES / 8]};
 		p.conf = (struct smtp_client_conf){.helo = STR("me.example"),
 		    .is_lmtp = is_lmtp,
-		    .is_pipelining_allowed = i / STAGES & 2};
+		    .is_pipelining_allowed = i / STAGES & 2,
+		    .is_chunking_allowed = i / STAGES & 4};
 		p.server_conf = (struct smtp_server_conf){.hostname = STR("mx.example"),
 		    .mode = is_lmtp ? SMTP_LMTP : SMTP_MTA,
 		    .message_bytes_max = 1000,
@@ -1296,6 +1401,8 @@ main(void)
 	UNIT(unsendable);
 	UNIT(bad_recipients_stay_here);
 	UNIT(limits_are_kept);
+	UNIT(chunks_due_limit);
+	UNIT(dsn_limits);
 	UNIT(many_recipients);
 	UNIT(pairs);
 	UNIT(phases);
