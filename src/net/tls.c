@@ -94,12 +94,13 @@ ticket_use(const struct ticket_key *k, unsigned char *iv, EVP_CIPHER_CTX *cipher
 	return is_ok ? 1 : -1;
 }
 
-/* 1: use it, 2: use it and give a new one, 0: unknown, so a full handshake. */
+/* 1: use it, 2: use it and give a new one, 0: unknown, so a full handshake. RFC 8446 C.4: in TLS 1.3 a client uses each once, so always a new one. */
 static int
 ticket_key_cb(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
     EVP_MAC_CTX *mac, int is_encrypt)
 {
 	struct tls_context *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	int in_use = SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 
 	ticket_rotate(ctx);
 	if (is_encrypt) {
@@ -109,7 +110,7 @@ ticket_key_cb(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *
 		return ticket_use(&ctx->ticket_now, iv, cipher, mac, true);
 	}
 	if (memcmp(name, ctx->ticket_now.name, TICKET_NAME_BYTES) == 0)
-		return ticket_use(&ctx->ticket_now, iv, cipher, mac, false);
+		return ticket_use(&ctx->ticket_now, iv, cipher, mac, false) == 1 ? in_use : -1;
 	if (!ctx->has_before || memcmp(name, ctx->ticket_before.name, TICKET_NAME_BYTES) != 0)
 		return 0;
 	return ticket_use(&ctx->ticket_before, iv, cipher, mac, false) == 1 ? 2 : -1;
