@@ -208,7 +208,7 @@ defaults_are_there(void)
 	EXPECT(c->limits.message_size_max == 50 << 20);
 	EXPECT(c->limits.command_timeout_ms == 300000);
 	EXPECT(c->limits.exempt.n == 2);
-	EXPECT(c->auth.scram_iterations == 100000);
+	EXPECT(c->auth.scram_iterations == 100000 && c->auth.scram_sha1 == CONFIG_NO);
 	EXPECT(c->store.archive_level == 3);
 	EXPECT(c->tls_version_min == CONFIG_TLS_1_2);
 	EXPECT(c->log_level == LOG_INFO && c->log_format == LOG_TEXT && c->log_file.n == 0);
@@ -640,6 +640,8 @@ numbers_at_their_limits(void)
 	    {"limits { command_timeout = 3601s }", false},
 	    {"auth { scram_iterations = 100000 }", true},
 	    {"auth { scram_iterations = 99999 }", false},
+	    {"auth { scram_sha1 = yes }", true},
+	    {"auth { scram_sha1 = maybe }", false},
 	    {"auth { argon2_memory = 8M }", true},
 	    {"auth { argon2_memory = 8388607 }", false},
 	    {"roles { worker = 1 }", true},

@@ -328,6 +328,7 @@ store_credential(struct store_role *s, struct link *l, struct cur *c)
 		if (credential_encode(&credential, &s->scratch) == ST_OK) {
 			a.found = 1;
 			a.account = account.id.v;
+			a.login = directory_address_text(&account.address);
 			a.record = buf_str(&s->scratch);
 			a.is_pop3_delete = account.settings.is_pop3_delete_retrieved;
 		}
