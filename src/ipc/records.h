@@ -82,6 +82,8 @@ const char *role_kind_name(enum role_kind k);
 	R(QUEUE_PIECE, queue_piece, BIT(STORE), BIT(RELAY)) \
 	R(DIGEST, digest, BIT(STORE), BIT(WORKER)) \
 	R(DIGEST_ANSWER, digest_answer, BIT(WORKER), BIT(STORE)) \
+	R(NOTICE, notice, BIT(STORE), BIT(WORKER)) \
+	R(NOTICE_ANSWER, notice_answer, BIT(WORKER), BIT(STORE)) \
 	/* private keys */ \
 	R(SIGN, sign, BIT(SMTPIN) | BIT(ACCESS), BIT(KEYS)) \
 	R(SIGN_ANSWER, sign_answer, BIT(KEYS), BIT(SMTPIN) | BIT(ACCESS)) \
@@ -212,6 +214,15 @@ const char *role_kind_name(enum role_kind k);
 /* A body in pieces: off + bytes.n == total marks the last. */
 #define DIGEST_FIELDS(F) F(u64, blob) F(u64, total) F(u64, off) F(str, bytes)
 #define DIGEST_ANSWER_FIELDS(F) F(u64, blob) F(u8, ok) F(str, record)
+/*
+ * Make the text of a notice (standards/dsn) about this message. rcpts: as flow/report/notice.h encodes them. original: its first bytes, trace lines
+ * first; is_whole: all of it.
+ */
+#define NOTICE_FIELDS(F) \
+	F(u64, ask) F(str, from) F(str, to) F(str, envid) F(str, id) F(u64, arrived_ms) F(u64, now_ms) F(u8, flags) F(u8, ret) F(str, rcpts) \
+	F(u8, is_whole) F(str, original)
+/* flags: enum envelope_flags of the notice itself. */
+#define NOTICE_ANSWER_FIELDS(F) F(u64, ask) F(u8, ok) F(u8, flags) F(str, text)
 
 #define SIGN_FIELDS(F) F(u64, ticket) F(u32, key_id) F(u8, kind) F(u8, op) F(str, input)
 #define SIGN_ANSWER_FIELDS(F) F(u64, ticket) F(str, result)
