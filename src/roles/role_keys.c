@@ -13,7 +13,9 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "directory/sealed.h"
 #include "net/tls.h"
+#include "roles/keys_sealed.h"
 #include "roles/role.h"
 
 enum { KEYS_MAX = 1024, KEY_FILE_BYTES_MAX = 64 * 1024, SIGN_RESULT_BYTES_MAX = 1024 };
@@ -27,6 +29,10 @@ struct keys {
 	struct role *role;
 	struct key key[KEYS_MAX];
 	size_t n;
+	/* What seals the keys that are made at run time. */
+	uint8_t master[SEALED_KEY_BYTES];
+	bool has_master;
+	struct keys_sealed *sealed;
 	uint64_t signed_n, refused_n;
 };
 
@@ -37,6 +43,7 @@ keys_new(struct role *r)
 
 	CHECK(k != NULL);
 	k->role = r;
+	k->sealed = keys_sealed_new();
 	return k;
 }
 
@@ -47,6 +54,8 @@ keys_free(void *self)
 
 	for (size_t i = 0; i < k->n; i++)
 		EVP_PKEY_free(k->key[i].pkey);
+	keys_sealed_free(&k->sealed);
+	OPENSSL_cleanse(k->master, sizeof(k->master));
 	free(k);
 }
 
@@ -56,6 +65,7 @@ keys_prepare(void *self, struct buf *why)
 	(void)self;
 	(void)why;
 	tls_process_init();
+	keys_sealed_preload();
 	return ST_OK;
 }
 
@@ -122,14 +132,13 @@ keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *c
 }
 
 static bool
-keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
+keys_sign(struct keys *k, struct link *l, struct cur *c)
 {
-	struct keys *k = self;
 	struct rec_sign r;
 	const struct key *e;
 	struct buf result;
 
-	if (t != REC_SIGN || !rec_sign_take(c, &r))
+	if (!rec_sign_take(c, &r))
 		return false;
 	buf_init(&result, SIGN_RESULT_BYTES_MAX);
 	e = key_find(k, r.key_id);
@@ -144,13 +153,30 @@ keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
 	return true;
 }
 
+/* Without the master key every answer is no. */
+static bool
+keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
+{
+	struct keys *k = self;
+	const uint8_t *master = k->has_master ? k->master : NULL;
+
+	if (t == REC_SIGN)
+		return keys_sign(k, l, c);
+	if (t == REC_DKIM_SIGN)
+		return keys_sealed_sign(k->sealed, master, l, c);
+	if (t == REC_KEY_MAKE)
+		return keys_sealed_make(k->sealed, master, l, c);
+	return false;
+}
+
 static void
 keys_status(void *self, struct buf *json)
 {
 	const struct keys *k = self;
 
-	(void)buf_putf(json, "\"keys\":%zu,\"signed\":%llu,\"refused\":%llu", k->n, (unsigned long long)k->signed_n,
+	(void)buf_putf(json, "\"keys\":%zu,\"signed\":%llu,\"refused\":%llu,", k->n, (unsigned long long)k->signed_n,
 	    (unsigned long long)k->refused_n);
+	keys_sealed_status(k->sealed, json);
 }
 
 const struct role_ops role_keys_ops = {
