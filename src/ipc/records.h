@@ -128,7 +128,7 @@ const char *role_kind_name(enum role_kind k);
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
 	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, is_tls_13_only) F(u8, log_level) F(u8, log_json) \
 	F(u64, greet_delay_ms) F(u64, tarpit_ms) F(str, proxy_nets) F(str, xclient_nets) F(str, trusted_nets) \
-	F(str, client_ca_pem) F(u8, scram_sha1) F(u32, submit_messages_per_hour) F(u32, submit_rcpts_per_hour) \
+	F(str, client_ca_pem) F(u32, submit_messages_per_hour) F(u32, submit_rcpts_per_hour) \
 	F(u64, queue_life_ms) F(u64, queue_notice_ms) F(u64, queue_first_ms) F(u64, queue_max_ms) F(u32, trace_days) \
 	F(u32, relay_total_max) F(u32, relay_destination_max) F(u16, relay_port) F(u64, relay_idle_ms) F(str, relay_routes)
 /* With a descriptor: one end of the line to that peer. */

@@ -1,4 +1,5 @@
-/* net/conn: how connections begin: connecting over real sockets, and behind a PROXY header over simulated streams. */
+/* net/conn: how connections begin: connecting over real sockets, and behind a PROXY header over
+ * simulated streams. */
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@ struct end {
 	enum conn_end why;
 	char error[64];
 	struct buf heard;
+	struct sim_end *peer; /* when simulated */
 };
 
 static void
@@ -65,10 +67,8 @@ end_closed(void *arg, struct conn *c, enum conn_end why)
 	snprintf(e->error, sizeof(e->error), "%s", conn_connect_error(c));
 }
 
-static const struct conn_handler handler = {.connected = end_connected,
-    .input = end_input,
-    .timeout = end_timeout,
-    .closed = end_closed};
+static const struct conn_handler handler = {
+    .connected = end_connected, .input = end_input, .timeout = end_timeout, .closed = end_closed};
 
 static void
 end_init(struct end *e, bool is_real)
@@ -89,6 +89,8 @@ end_fini(struct end *e)
 		conn_abort(e->c);
 	loop_turn(e->l, 0);
 	EXPECT(e->closed_n == 1);
+	if (e->peer != NULL)
+		sim_close(&e->peer);
 	loop_free(&e->l);
 	buf_fini(&e->heard);
 }
@@ -214,7 +216,8 @@ black_hole(struct sock_addr *at_out, int fillers[4])
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	const char *why;
 
-	CHECK(fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 0) == 0);
+	CHECK(
+	    fd >= 0 && bind(fd, (const struct sockaddr *)&a, sizeof(a)) == 0 && listen(fd, 0) == 0);
 	sock_local(fd, at_out);
 	for (int i = 0; i < 4; i++)
 		CHECK(sock_connect(at_out, NULL, &fillers[i], &why) == ST_OK);
@@ -279,12 +282,12 @@ deadline_after_connecting(void)
 }
 
 static void
-sim_init(struct end *e, const struct sim_opts *o, struct sim_end **peer_out)
+sim_init(struct end *e, const struct sim_opts *o)
 {
 	struct sim_end *end;
 
 	end_init(e, false);
-	sim_pair(e->l, o, &end, peer_out);
+	sim_pair(e->l, o, &end, &e->peer);
 	e->c = conn_new_sim(e->l, end, &handler, e, 100);
 }
 
@@ -318,23 +321,23 @@ peer_hears(struct sim_end *peer, char b[100])
 static void
 simulated_hears_it_too(void)
 {
-	struct sim_end *peer;
 	struct end e;
 	char b[100];
 
-	sim_init(&e, NULL, &peer);
-	say(peer, STR("one\r\n"));
+	sim_init(&e, NULL);
+	say(e.peer, STR("one\r\n"));
 	EXPECT(e.connected_n == 0);
 	run_ms(&e, 10);
 	EXPECT(e.connected_n == 1);
 	EXPECT_STR(buf_str(&e.heard), STR("<one>"));
-	EXPECT_STR(peer_hears(peer, b), STR("hello"));
+	EXPECT_STR(peer_hears(e.peer, b), STR("hello"));
 	end_fini(&e);
-	sim_close(&peer);
 }
 
 #define V1 "PROXY TCP4 192.0.2.1 198.51.100.2 51000 25\r\n"
-#define V2 "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xc0\0\x02\x01\xc6\x33\x64\x02\xc7\x38\0\x19\x03\0\x04\x01\x02\x03\x04"
+#define V2                                                                                         \
+	"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\xc0\0\x02\x01\xc6\x33\x64\x02\xc7\x38\0\x19\x03\0\x04" \
+	"\x01\x02\x03\x04"
 #define V2_LOCAL "\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
 
 static void
@@ -347,26 +350,26 @@ header_in_pieces(void)
 
 	for (uint64_t seed = 0; seed < 40; seed++) {
 		struct str header = headers[seed % 4];
-		struct sim_end *peer;
 		struct end e;
 		char b[100];
-		sim_init(&e, &(struct sim_opts){.seed = seed, .piece_bytes_max = (size_t)seed % 9, .delay_ms_max = seed % 3},
-		    &peer);
+		sim_init(&e, &(struct sim_opts){.seed = seed,
+				 .piece_bytes_max = (size_t)seed % 9,
+				 .delay_ms_max = seed % 3});
 		conn_set_peer(e.c, &proxy);
 		conn_expect_proxy(e.c);
 		(void)buf_put(conn_out(e.c), STR("early "));
 		run_ms(&e, 10);
-		EXPECT(e.connected_n == 0 && peer_hears(peer, b).n == 0);
-		say(peer, str_take(header, header.n - 1));
+		EXPECT(e.connected_n == 0 && peer_hears(e.peer, b).n == 0);
+		say(e.peer, str_take(header, header.n - 1));
 		run_ms(&e, 400);
 		EXPECT(e.connected_n == 0 && sock_ip_eq(conn_peer(e.c), &proxy));
-		say(peer, str_from(header, header.n - 1));
+		say(e.peer, str_from(header, header.n - 1));
 		/* Alone, or with what follows at once. */
 		if (seed % 8 < 4)
 			run_ms(&e, 10);
-		say(peer, STR("one\r\nPROXY UNKNOWN\r\ntw"));
+		say(e.peer, STR("one\r\nPROXY UNKNOWN\r\ntw"));
 		run_ms(&e, 400);
-		say(peer, STR("o\r\n"));
+		say(e.peer, STR("o\r\n"));
 		run_ms(&e, 400);
 		EXPECT(e.connected_n == 1 && e.closed_n == 0);
 		EXPECT_STR(buf_str(&e.heard), STR("<one><PROXY UNKNOWN><two>"));
@@ -374,11 +377,11 @@ header_in_pieces(void)
 		EXPECT(conn_peer(e.c)->port == (seed % 4 < 2 ? 51000 : 7));
 		if (seed % 4 < 2)
 			EXPECT(sock_ip_eq(conn_local(e.c), &to) && conn_local(e.c)->port == 25);
-		/* It must not be too late for its own deadline, and not early for one that is over. */
+		/* It must not be too late for its own deadline, and not early for one that is over.
+		 */
 		run_ms(&e, CONN_PROXY_MS * 2);
 		EXPECT(e.closed_n == 0);
 		end_fini(&e);
-		sim_close(&peer);
 	}
 }
 
@@ -429,20 +432,18 @@ bad_headers_end_it(void)
 
 	much[14] = much[15] = (char)0xff;
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
-		struct sim_end *peer;
 		struct end e;
 		char b[100];
-		sim_init(&e, NULL, &peer);
+		sim_init(&e, NULL);
 		conn_expect_proxy(e.c);
 		if (table[i].in.n > 0)
-			say(peer, table[i].in);
+			say(e.peer, table[i].in);
 		run_ms(&e, CONN_PROXY_MS - 1);
 		EXPECT(e.closed_n == (table[i].why == CONN_END_PROXY));
 		run_ms(&e, CONN_DEADLINE_LATE_MS + 1);
 		EXPECT(e.closed_n == 1 && e.why == table[i].why && e.connected_n == 0);
-		EXPECT(e.heard.n == 0 && e.timeouts_n == 0 && peer_hears(peer, b).n == 0);
+		EXPECT(e.heard.n == 0 && e.timeouts_n == 0 && peer_hears(e.peer, b).n == 0);
 		end_fini(&e);
-		sim_close(&peer);
 	}
 }
 
@@ -450,23 +451,23 @@ static void
 ends_before_the_header(void)
 {
 	for (int how = 0; how < 3; how++) {
-		struct sim_end *peer;
 		struct end e;
-		sim_init(&e, NULL, &peer);
+		sim_init(&e, NULL);
 		conn_expect_proxy(e.c);
-		say(peer, STR("PROXY "));
+		say(e.peer, STR("PROXY "));
 		run_ms(&e, 10);
 		if (how == 0)
-			sim_shutdown(peer);
+			sim_shutdown(e.peer);
 		if (how == 1)
-			sim_reset(peer);
+			sim_reset(e.peer);
 		if (how == 2)
 			conn_close(e.c);
 		run_ms(&e, 10);
 		EXPECT(e.closed_n == 1 && e.connected_n == 0);
-		EXPECT(e.why == (how == 0 ? CONN_END_EOF : how == 1 ? CONN_END_ERROR : CONN_END_LOCAL));
+		EXPECT(e.why == (how == 0      ? CONN_END_EOF
+				    : how == 1 ? CONN_END_ERROR
+					       : CONN_END_LOCAL));
 		end_fini(&e);
-		sim_close(&peer);
 	}
 }
 

@@ -1,4 +1,5 @@
-/* The client's side of TLS against the server's in one process, client certificates, and the binding to the server's certificate. */
+/* The client's side of TLS against the server's in one process, client certificates, and the
+ * binding to the server's certificate. */
 #include <openssl/err.h>
 
 #include "base/check.h"
@@ -11,7 +12,7 @@ struct world {
 	struct clock clock;
 	struct loop *l;
 	struct tls_context *ctx, *client;
-	const struct test_cert *key;	/* the server's */
+	const struct test_cert *key; /* the server's */
 	struct tls_client_options options;
 	int signs;
 };
@@ -223,10 +224,13 @@ talks(void)
 		struct pair p;
 		world_init(&w, seed % 2 ? &server_rsa : &server_ecdsa);
 		pair_init(&p, &w,
-		    &(struct sim_opts){.seed = seed, .piece_bytes_max = (size_t)seed * 50, .delay_ms_max = seed % 3},
+		    &(struct sim_opts){.seed = seed,
+			.piece_bytes_max = (size_t)seed * 50,
+			.delay_ms_max = seed % 3},
 		    STR("192.0.2.1"));
 		run_ms(&w, 2000);
-		EXPECT(p.client.tls_done_n == 1 && p.server.tls_done_n == 1 && p.client.connected_n == 1);
+		EXPECT(p.client.tls_done_n == 1 && p.server.tls_done_n == 1 &&
+		       p.client.connected_n == 1);
 		EXPECT_STR(buf_str(&p.client.heard), STR("<hello>"));
 		EXPECT_STR(buf_str(&p.server.heard), STR("<hello>"));
 		EXPECT_STR(str_of_c(p.client.info.version), STR("TLSv1.3"));
@@ -264,8 +268,10 @@ expired_is_good_enough(void)
 static void
 names_that_no_sni_can_hold(void)
 {
-	static char name_255[] = "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x."
-				 "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x."
+	static char name_255[] = "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x."
+				 "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x."
+				 "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x."
+				 "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x."
 				 "x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.x.xx";
 	static const struct {
 		struct str name, sni;
@@ -362,7 +368,8 @@ sessions_have_a_limit(void)
 	world_fini(&w);
 }
 
-/* An OpenSSL server over memory on the other end of a simulated stream: of TLS 1.2, or with what ours does not have. */
+/* An OpenSSL server over memory on the other end of a simulated stream: of TLS 1.2, or with what
+ * ours does not have. */
 struct foreign {
 	struct sim_end *end;
 	SSL *ssl;
@@ -426,7 +433,8 @@ foreign_ctx_new(const struct test_cert *c, int version)
 static struct side
 foreign_talk(struct world *w, SSL_CTX *ctx, bool is_cut)
 {
-	struct foreign f = {.ssl = SSL_new(ctx), .in = BIO_new(BIO_s_mem()), .out = BIO_new(BIO_s_mem())};
+	struct foreign f = {
+	    .ssl = SSL_new(ctx), .in = BIO_new(BIO_s_mem()), .out = BIO_new(BIO_s_mem())};
 	struct side c;
 	struct sim_end *end;
 
@@ -512,14 +520,50 @@ resumes_tls_12(void)
 			point_is(&c, &server_ecdsa, EVP_sha256());
 			EXPECT_STR(str_of_c(c.info.peer_problem), STR("self-signed certificate"));
 		}
-		/* One that was cut costs the session, no more. */
+		/* One that is cut costs nothing on our side; the server may think otherwise. */
 		c = foreign_talk(&w, ctx, true);
 		EXPECT(c.tls_done_n == 1 && c.info.is_resumed);
 		c = foreign_talk(&w, ctx, false);
 		EXPECT(c.tls_done_n == 1);
 		c = foreign_talk(&w, ctx, false);
 		EXPECT(c.tls_done_n == 1 && c.info.is_resumed);
+		/* Being of use does not make it live longer. */
+		run_ms(&w, TLS_CLIENT_SESSION_MS - 1000);
+		c = foreign_talk(&w, ctx, false);
+		EXPECT(c.tls_done_n == 1 && c.info.is_resumed);
+		run_ms(&w, 1000);
+		c = foreign_talk(&w, ctx, false);
+		EXPECT(c.tls_done_n == 1 && !c.info.is_resumed);
 		SSL_CTX_free(ctx);
+		world_fini(&w);
+	}
+}
+
+/* The server's certificate is in the session. */
+static void
+big_sessions_are_not_kept(void)
+{
+	static char sans[20000];
+
+	for (size_t i = 0; i < 2; i++) {
+		size_t n = (size_t)snprintf(sans, sizeof(sans), "DNS:a.example"),
+		       max = i == 0 ? 6500 : 12000;
+		struct test_cert big;
+		struct side c;
+		struct world w;
+		SSL_CTX *ctx;
+		while (n < max)
+			n += (size_t)snprintf(
+			    sans + n, sizeof(sans) - n, ",DNS:name-%zu.example", n);
+		test_cert_make(&big, TLS_KEY_ECDSA_P256, sans);
+		ctx = foreign_ctx_new(&big, TLS1_3_VERSION);
+		world_init(&w, &big);
+		for (int round = 0; round < 3; round++) {
+			c = foreign_talk(&w, ctx, false);
+			EXPECT(c.tls_done_n == 1 && c.info.is_resumed == (i == 0 && round > 0));
+		}
+		SSL_CTX_free(ctx);
+		test_cert_drop(&big);
 		world_fini(&w);
 	}
 }
@@ -537,15 +581,17 @@ binding_follows_the_signature(void)
 
 	test_cert_make(&ca, TLS_KEY_RSA, "DNS:ca.example");
 	for (int i = 0; i < 3; i++)
-		test_cert_make_with(certs[i],
-		    &(struct test_cert_opts){
-			.kind = TLS_KEY_ECDSA_P256, .sans = "DNS:a.example", .issuer = &ca, .md = mds[i]});
+		test_cert_make_with(certs[i], &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256,
+						  .sans = "DNS:a.example",
+						  .issuer = &ca,
+						  .md = mds[i]});
 	/* One that is signed by Ed25519 has no hash of its own. */
 	EVP_PKEY_free(ca.key);
 	ca.key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
-	test_cert_make_with(&ed,
-	    &(struct test_cert_opts){
-		.kind = TLS_KEY_ECDSA_P256, .sans = "DNS:a.example", .issuer = &ca, .md = EVP_md_null()});
+	test_cert_make_with(&ed, &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256,
+				     .sans = "DNS:a.example",
+				     .issuer = &ca,
+				     .md = EVP_md_null()});
 	for (int i = 0; i < 4; i++) {
 		world_init(&w, certs[i]);
 		ctx = foreign_ctx_new(certs[i], TLS1_3_VERSION);
@@ -556,7 +602,8 @@ binding_follows_the_signature(void)
 		else
 			point_is(&c, certs[i], i == 2 ? EVP_sha512() : EVP_sha256());
 		SSL_CTX_free(ctx);
-		/* Our own server says the same; it does not serve certificates under broken hashes. */
+		/* Our own server says the same; it does not serve certificates under broken hashes.
+		 */
 		struct pair p;
 		if (i < 2)
 			goto next;
@@ -565,7 +612,7 @@ binding_follows_the_signature(void)
 		EXPECT(p.server.tls_done_n == 1 && p.server.point_n == c.point_n);
 		EXPECT(memcmp(p.server.point, c.point, c.point_n) == 0);
 		pair_fini(&p);
-next:
+	next:
 		world_fini(&w);
 		test_cert_drop(certs[i]);
 	}
@@ -608,7 +655,8 @@ starttls(void)
 		if (i == 2)
 			EXPECT_STR(str_of_c(c.error), STR("bytes behind the answer to STARTTLS"));
 		/* A hello, and nothing in the case that we saw it before. */
-		EXPECT((sim_read(peer, b, sizeof(b), &n) == ST_OK) == (!table[i].is_injected || table[i].after.n > 0));
+		EXPECT((sim_read(peer, b, sizeof(b), &n) == ST_OK) ==
+		       (!table[i].is_injected || table[i].after.n > 0));
 		side_fini(&c);
 		sim_close(&peer);
 		world_fini(&w);
@@ -623,8 +671,10 @@ starttls_between_ours(void)
 		struct pair p;
 		struct sim_end *a, *b;
 		world_init(&w, &server_ecdsa);
-		sim_pair(w.l, &(struct sim_opts){.seed = seed, .piece_bytes_max = (size_t)seed * 3, .delay_ms_max = 2}, &a,
-		    &b);
+		sim_pair(w.l,
+		    &(struct sim_opts){
+			.seed = seed, .piece_bytes_max = (size_t)seed * 3, .delay_ms_max = 2},
+		    &a, &b);
 		side_init(&p.server, &w, a, false);
 		side_init(&p.client, &w, b, true);
 		(void)buf_put(conn_out(p.client.c), STR("STARTTLS\r\n"));
@@ -640,8 +690,9 @@ starttls_between_ours(void)
 static void
 garbage_servers(void)
 {
-	static const struct str bad[] = {STR_INIT("220 mx.example ESMTP\r\n"), STR_INIT("\x15\x03\x03\0\x02\x02\x28"),
-	    STR_INIT("\x16\x03\x03\0\x04\x0e\0\0\0"), STR_INIT("\0\0\0\0\0\0\0\0"), STR_INIT("\x16\x03\x03\xff\xff")};
+	static const struct str bad[] = {STR_INIT("220 mx.example ESMTP\r\n"),
+	    STR_INIT("\x15\x03\x03\0\x02\x02\x28"), STR_INIT("\x16\x03\x03\0\x04\x0e\0\0\0"),
+	    STR_INIT("\0\0\0\0\0\0\0\0"), STR_INIT("\x16\x03\x03\xff\xff")};
 
 	for (size_t i = 0; i < COUNT_OF(bad) + 2; i++) {
 		struct world w;
@@ -702,7 +753,8 @@ tls_behind_a_proxy(void)
 		struct sim_end *a, *b;
 		struct sock_addr from;
 		world_init(&w, &server_ecdsa);
-		sim_pair(w.l, &(struct sim_opts){.seed = seed, .piece_bytes_max = (size_t)seed * 20}, &a, &b);
+		sim_pair(w.l,
+		    &(struct sim_opts){.seed = seed, .piece_bytes_max = (size_t)seed * 20}, &a, &b);
 		side_init(&p.server, &w, a, false);
 		side_init(&p.client, &w, b, true);
 		conn_expect_proxy(p.server.c);
@@ -711,10 +763,12 @@ tls_behind_a_proxy(void)
 		(void)buf_put(conn_out(p.client.c), str_of(header, sizeof(header) - 1));
 		conn_start_tls_client(p.client.c, w.client, &w.options);
 		run_ms(&w, 100);
-		EXPECT(p.client.tls_done_n == 1 && p.server.tls_done_n == 1 && p.server.connected_n == 1);
+		EXPECT(p.client.tls_done_n == 1 && p.server.tls_done_n == 1 &&
+		       p.server.connected_n == 1);
 		EXPECT_STR(buf_str(&p.server.heard), STR("<hello>"));
 		CHECK(sock_ip_parse(STR("192.0.2.1"), &from) == ST_OK);
-		EXPECT(sock_ip_eq(conn_peer(p.server.c), &from) && conn_peer(p.server.c)->port == 51000);
+		EXPECT(sock_ip_eq(conn_peer(p.server.c), &from) &&
+		       conn_peer(p.server.c)->port == 51000);
 		pair_fini(&p);
 		world_fini(&w);
 	}
@@ -725,9 +779,9 @@ tls_behind_a_proxy(void)
 static SSL_CTX *client_ctx;
 
 struct visit {
-	const struct test_cert *cert;	/* NULL: none */
+	const struct test_cert *cert; /* NULL: none */
 	int version;
-	SSL_SESSION *session;	/* to resume; afterwards the new one, the caller's */
+	SSL_SESSION *session; /* to resume; afterwards the new one, the caller's */
 	bool is_resumed, is_up;
 	enum status st;
 	char names[5000];
@@ -751,11 +805,13 @@ visitor_ssl(const struct visit *v)
 	SSL *ssl = SSL_new(client_ctx);
 
 	CHECK(ssl != NULL);
-	CHECK(SSL_set_min_proto_version(ssl, v->version) == 1 && SSL_set_max_proto_version(ssl, v->version) == 1);
+	CHECK(SSL_set_min_proto_version(ssl, v->version) == 1 &&
+	      SSL_set_max_proto_version(ssl, v->version) == 1);
 	SSL_set_cert_cb(ssl, asked_cb, NULL);
 	if (v->cert != NULL) {
 		X509 *x = test_cert_x509(v->cert);
-		CHECK(SSL_use_certificate(ssl, x) == 1 && SSL_use_PrivateKey(ssl, v->cert->key) == 1);
+		CHECK(
+		    SSL_use_certificate(ssl, x) == 1 && SSL_use_PrivateKey(ssl, v->cert->key) == 1);
 		X509_free(x);
 	}
 	if (v->session != NULL)
@@ -808,14 +864,16 @@ client_certificates(void)
 		const char *names;
 	} table[] = {
 	    {{.sans = MAIL, .issuer = &ca}, ST_OK, NAMES},
-	    {{.kind = TLS_KEY_ECDSA_P256, .sans = MAIL, .issuer = &ca, .usage = "clientAuth"}, ST_OK, NAMES},
+	    {{.kind = TLS_KEY_ECDSA_P256, .sans = MAIL, .issuer = &ca, .usage = "clientAuth"},
+		ST_OK, NAMES},
 	    {{.sans = "DNS:a.example", .issuer = &ca}, ST_NOTFOUND, ""},
 	    {{.sans = NULL, .issuer = &ca}, ST_NOTFOUND, ""},
 	    {{.sans = MAIL}, ST_NOTFOUND, ""},
 	    {{.sans = MAIL, .issuer = &other_ca}, ST_NOTFOUND, ""},
 	    {{.sans = MAIL, .issuer = &ca, .is_expired = true}, ST_NOTFOUND, ""},
 	    {{.sans = MAIL, .issuer = &ca, .usage = "serverAuth"}, ST_NOTFOUND, ""},
-	    {{.sans = "email:a b@a.example,email:ok@a.example", .issuer = &ca}, ST_OK, "ok@a.example\n"},
+	    {{.sans = "email:a b@a.example,email:ok@a.example", .issuer = &ca}, ST_OK,
+		"ok@a.example\n"},
 	    {{.sans = sans, .issuer = &ca}, ST_OK, NULL},
 	};
 	static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
@@ -842,7 +900,9 @@ client_certificates(void)
 			if (table[i / 2].names != NULL)
 				EXPECT_STR(str_of_c(v.names), str_of_c(table[i / 2].names));
 			else
-				EXPECT(str_has_suffix_ci(str_of_c(v.names), STR("\nu15@a.example\n")) &&
+				EXPECT(
+				    str_has_suffix_ci(
+					str_of_c(v.names), STR("\nu15@a.example\n")) &&
 				    str_find_char(str_of_c(v.names), '\n') == TLS_CLIENT_NAME_MAX);
 		}
 		SSL_SESSION_free(v.session);
@@ -936,9 +996,12 @@ main(void)
 	test_cert_make(&server_ecdsa, TLS_KEY_ECDSA_P256, "DNS:a.example");
 	test_cert_make(&server_rsa, TLS_KEY_RSA, "DNS:a.example");
 	test_cert_make_with(&server_old,
-	    &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256, .sans = "DNS:a.example", .is_expired = true});
-	test_cert_make_with(&ca, &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256, .is_ca = true});
-	test_cert_make_with(&other_ca, &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256, .is_ca = true});
+	    &(struct test_cert_opts){
+		.kind = TLS_KEY_ECDSA_P256, .sans = "DNS:a.example", .is_expired = true});
+	test_cert_make_with(
+	    &ca, &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256, .is_ca = true});
+	test_cert_make_with(
+	    &other_ca, &(struct test_cert_opts){.kind = TLS_KEY_ECDSA_P256, .is_ca = true});
 	UNIT(talks);
 	UNIT(expired_is_good_enough);
 	UNIT(names_that_no_sni_can_hold);
@@ -946,6 +1009,7 @@ main(void)
 	UNIT(sessions_have_a_limit);
 	UNIT(older_servers);
 	UNIT(resumes_tls_12);
+	UNIT(big_sessions_are_not_kept);
 	UNIT(binding_follows_the_signature);
 	UNIT(starttls);
 	UNIT(starttls_between_ours);

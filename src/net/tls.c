@@ -717,6 +717,8 @@ handshake_done(struct tls_layer *t)
 		is_fine ? "" : X509_verify_cert_error_string(SSL_get_verify_result(t->ssl)),
 	    .is_resumed = SSL_session_reused(t->ssl) == 1,
 	};
+	if (t->ctx->sessions != NULL && t->info.is_resumed)
+		tls_client_resumed(t);
 	t->y.wants = LOOP_READ;
 }
 

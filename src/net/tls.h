@@ -41,6 +41,7 @@ enum tls_sign_op { TLS_SIGN_ECDSA, TLS_SIGN_RSA_RAW, TLS_SIGN_RSA_PKCS1 };
 #define TLS_NAMES_ALL_MAX 100000
 #define TLS_CLIENT_SESSIONS_MAX 1000	/* of servers, to resume; the oldest goes */
 #define TLS_CLIENT_SESSION_MS (60 * 60 * 1000)
+#define TLS_CLIENT_SESSION_BYTES_MAX 8192	/* a server's ticket and its certificate; a bigger one is not kept */
 #define TLS_CLIENT_CAS_MAX 100		/* certificates that may vouch for clients */
 #define TLS_CLIENT_NAMES_MAX 16		/* addresses of a client certificate; the rest is not looked at */
 #define TLS_CLIENT_NAME_MAX 254		/* RFC 5321 4.5.3.1.3: a path of 256 without its brackets */
@@ -77,7 +78,7 @@ enum status tls_context_set_client_ca(struct tls_context *ctx, struct str ca_pem
 /*
  * For the client's side: TLS 1.2 and up, with whatever certificate the server has (RFC 7435: an unknown server under TLS is better than any without).
  * What a look at the certificate found is told in tls_info for a log line only; nobody is vouched for, as there are no trust anchors here.
- * Sessions are kept for resumption by server name, address and port; one of TLS 1.3 is used once (RFC 8446 C.4).
+ * Sessions are kept for resumption by server name, address and port; one of TLS 1.3 is used once (RFC 8446 C.4), none longer than its hour.
  */
 struct tls_context *tls_client_context_new(struct loop *l);
 struct tls_client_options {

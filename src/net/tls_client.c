@@ -6,14 +6,14 @@
 #include "net/tls_internal.h"
 #include "sys/sock.h"
 
+/* As bytes: a fraction of what OpenSSL holds with the server's whole chain. */
 struct session {
 	struct session *prev, *next;
-	SSL_SESSION *ssl;	/* owned */
 	uint64_t until_ms;
-	struct str key;		/* owned */
+	struct str key, der; /* owned */
 };
 
-/* A ring by age: all live equally long. */
+/* A ring in the order of their coming. */
 struct tls_sessions {
 	struct session head;
 	struct map by_key;
@@ -25,7 +25,8 @@ session_drop(struct tls_sessions *s, struct session *e)
 	CHECK(map_del(&s->by_key, e->key) == e);
 	e->prev->next = e->next;
 	e->next->prev = e->prev;
-	SSL_SESSION_free(e->ssl);
+	OPENSSL_cleanse((char *)(uintptr_t)e->der.p, e->der.n);
+	free((char *)(uintptr_t)e->der.p);
 	free((char *)(uintptr_t)e->key.p);
 	free(e);
 }
@@ -65,9 +66,8 @@ str_dup(struct str s)
 	return str_of(p, s.n);
 }
 
-/* Takes ssl. */
 static void
-session_keep(struct tls_sessions *s, struct str key, SSL_SESSION *ssl, uint64_t now_ms)
+session_put(struct tls_sessions *s, struct str key, struct str der, uint64_t until_ms)
 {
 	struct session *e = map_get(&s->by_key, key);
 
@@ -77,9 +77,9 @@ session_keep(struct tls_sessions *s, struct str key, SSL_SESSION *ssl, uint64_t 
 		session_drop(s, s->head.next);
 	e = calloc(1, sizeof(*e));
 	CHECK(e != NULL);
-	*e = (struct session){.ssl = ssl,
-	    .until_ms = now_ms + TLS_CLIENT_SESSION_MS,
+	*e = (struct session){.until_ms = until_ms,
 	    .key = str_dup(key),
+	    .der = str_dup(der),
 	    .prev = s->head.prev,
 	    .next = &s->head};
 	e->prev->next = e->next->prev = e;
@@ -87,42 +87,74 @@ session_keep(struct tls_sessions *s, struct str key, SSL_SESSION *ssl, uint64_t 
 }
 
 static void
-session_use(struct tls_sessions *s, struct str key, SSL *ssl, uint64_t now_ms)
+session_keep(const struct tls_layer *t, SSL_SESSION *session)
 {
+	unsigned char der[TLS_CLIENT_SESSION_BYTES_MAX], *p = der;
+	int n = i2d_SSL_SESSION(session, NULL);
+
+	if (n <= 0 || n > (int)sizeof(der) || i2d_SSL_SESSION(session, &p) != n)
+		return;
+	session_put(t->ctx->sessions, t->session_key, str_of(der, (size_t)n), t->session_until_ms);
+	OPENSSL_cleanse(der, sizeof(der));
+}
+
+/*
+ * Whatever becomes of it, it is gone: a ticket of TLS 1.3 is for one connection, which brings new
+ * ones (RFC 8446 C.4), and a session that a server stumbles over must not be offered again. One of
+ * TLS 1.2 comes back when it was of use.
+ */
+static void
+session_take(struct tls_layer *t, uint64_t now_ms)
+{
+	struct tls_sessions *s = t->ctx->sessions;
 	struct session *e;
+	SSL_SESSION *session;
+	const unsigned char *p;
 
 	while (s->head.next != &s->head && s->head.next->until_ms <= now_ms)
 		session_drop(s, s->head.next);
-	e = map_get(&s->by_key, key);
-	if (e == NULL)
-		return;
-	if (SSL_SESSION_is_resumable(e->ssl) == 1)
-		CHECK(SSL_set_session(ssl, e->ssl) == 1);
-	/* RFC 8446 C.4: a ticket is for one connection, which brings new ones. A connection that was cut has spoiled its session of TLS 1.2. */
-	if (SSL_SESSION_is_resumable(e->ssl) != 1 ||
-	    SSL_SESSION_get_protocol_version(e->ssl) >= TLS1_3_VERSION)
+	e = map_get(&s->by_key, t->session_key);
+	if (e != NULL && e->until_ms > now_ms) {
+		p = (const unsigned char *)e->der.p;
+		session = d2i_SSL_SESSION(NULL, &p, (long)e->der.n);
+		CHECK(session != NULL && SSL_set_session(t->ssl, session) == 1);
+		SSL_SESSION_free(session);
+		t->session_until_ms = e->until_ms;
+	}
+	if (e != NULL)
 		session_drop(s, e);
 }
 
-/* 1: the session is ours now. */
+void
+tls_client_resumed(struct tls_layer *t)
+{
+	if (SSL_version(t->ssl) < TLS1_3_VERSION)
+		session_keep(t, SSL_get_session(t->ssl));
+}
+
+/* In TLS 1.3 also after the handshake. 0: the session stays OpenSSL's. */
 static int
 session_new_cb(SSL *ssl, SSL_SESSION *session)
 {
 	struct tls_layer *t = SSL_get_app_data(ssl);
 
-	session_keep(t->ctx->sessions, t->session_key, session, clock_mono_ms(loop_clock(t->ctx->loop)));
-	return 1;
+	t->session_until_ms = clock_mono_ms(loop_clock(t->ctx->loop)) + TLS_CLIENT_SESSION_MS;
+	session_keep(t, session);
+	return 0;
 }
 
 /*
- * Opportunistic (RFC 7435 3): the best there is first, but whatever is better than none is offered too: finite-field groups, at last without
- * forward secrecy; keys and certificates down to 80 bits of strength. The server chooses.
+ * Opportunistic (RFC 7435 3): the best there is first, but whatever is better than none is offered
+ * too: finite-field groups, at last without forward secrecy; keys and certificates down to 80 bits
+ * of strength. The server chooses.
  */
-#define CLIENT_CIPHERS_TLS12 \
-	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:kRSA+AESGCM:kRSA+AES:!aNULL:!PSK:!SRP:!aDSS" \
+#define CLIENT_CIPHERS_TLS12                                                                      \
+	"ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDHE+AES:DHE+AES:kRSA+AESGCM:kRSA+" \
+	"AES:!aNULL:!PSK:!SRP:!aDSS"                                                              \
 	":@SECLEVEL=1"
-#define CLIENT_SIGALGS \
-	"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:" \
+#define CLIENT_SIGALGS                                                                            \
+	"ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-" \
+	"PSS+SHA512:"                                                                             \
 	"RSA+SHA256:RSA+SHA384:RSA+SHA512"
 #define CLIENT_GROUPS "X25519:P-256:P-384:P-521"
 
@@ -137,12 +169,13 @@ tls_client_context_new(struct loop *l)
 	CHECK(SSL_CTX_set_cipher_list(ctx->ssl, CLIENT_CIPHERS_TLS12) == 1);
 	CHECK(SSL_CTX_set1_sigalgs_list(ctx->ssl, sigalgs) == 1);
 	CHECK(SSL_CTX_set1_groups_list(ctx->ssl, groups) == 1);
-	/* RFC 5746 4.1: servers that do not know its extension are many; harmless to one that never renegotiates. */
+	/* RFC 5746 4.1: servers that do not know its extension are many; harmless to one that never
+	 * renegotiates. */
 	SSL_CTX_set_options(ctx->ssl, SSL_OP_LEGACY_SERVER_CONNECT);
 	/* The chain is looked at nevertheless, and what was found kept. */
 	SSL_CTX_set_verify(ctx->ssl, SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_session_cache_mode(
-	    ctx->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL | SSL_SESS_CACHE_NO_AUTO_CLEAR);
+	    ctx->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(ctx->ssl, session_new_cb);
 	return ctx;
 }
@@ -153,7 +186,8 @@ is_host_char(char c)
 	return char_is_alnum(c) || c == '-' || c == '.' || c == '_';
 }
 
-/* RFC 6066 3: a host name in ASCII, without the dot of the root, and no address. Empty when it is none. */
+/* RFC 6066 3: a host name in ASCII, without the dot of the root, and no address. Empty when it is
+ * none. */
 static struct str
 sni_of(struct str name)
 {
@@ -195,10 +229,11 @@ tls_client_layer_new(struct tls_context *ctx, struct layer *next, loop_fn *wake,
 	CHECK(SSL_set_app_data(t->ssl, t) == 1);
 	sni_set(t->ssl, name);
 	buf_init(&key, SNI_MAX + 1 + address.n);
-	CHECK(buf_put(&key, name) == ST_OK && buf_put_c(&key, '\n') == ST_OK && buf_put(&key, address) == ST_OK);
+	CHECK(buf_put(&key, name) == ST_OK && buf_put_c(&key, '\n') == ST_OK &&
+	      buf_put(&key, address) == ST_OK);
 	t->session_key = str_dup(buf_str(&key));
 	buf_fini(&key);
-	session_use(ctx->sessions, t->session_key, t->ssl, clock_mono_ms(loop_clock(ctx->loop)));
+	session_take(t, clock_mono_ms(loop_clock(ctx->loop)));
 	ERR_clear_error();
 	return &t->y;
 }

@@ -58,6 +58,7 @@ struct tls_layer {
 	struct tls_info info;
 	const char *error;
 	struct str session_key;	/* of a client: owned; empty: none */
+	uint64_t session_until_ms;
 	bool is_done, is_jobless, is_being_freed, is_shut;
 };
 
@@ -95,6 +96,8 @@ int tls_no_passphrase(char *p, int n, int is_write, void *arg);
 
 struct tls_sessions;
 void tls_sessions_free(struct tls_sessions **s);
+/* A handshake went well with the session that was taken for it. */
+void tls_client_resumed(struct tls_layer *t);
 
 /* Puts the binding into each ticket, as a resumed server connection has no certificate (SSL_CTX_set_session_ticket_cb). */
 int tls_end_point_into_ticket(SSL *ssl, void *arg);

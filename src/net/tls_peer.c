@@ -12,7 +12,8 @@ _Static_assert(TLS_END_POINT_MAX >= EVP_MAX_MD_SIZE, "any hash fits");
 
 /* The binding. */
 
-/* RFC 5929 4.1: the hash of the certificate's own signature, SHA-256 in place of the broken ones. */
+/* RFC 5929 4.1: the hash of the certificate's own signature, SHA-256 in place of the broken ones.
+ */
 static bool
 end_point_of(X509 *cert, uint8_t out[TLS_END_POINT_MAX], size_t *n_out)
 {
@@ -90,7 +91,7 @@ client_cert_seen_cb(X509_STORE_CTX *store, void *arg)
 
 /* Into a store, and the names into a list for clients to choose by. */
 static enum status
-cas_read(struct str pem, X509_STORE *store, STACK_OF(X509_NAME) *names)
+cas_read(struct str pem, X509_STORE *store, STACK_OF(X509_NAME) * names)
 {
 	BIO *in = pem.n > INT32_MAX ? NULL : BIO_new_mem_buf(pem.p, (int)pem.n);
 	enum status st = ST_OK;
@@ -112,7 +113,8 @@ cas_read(struct str pem, X509_STORE *store, STACK_OF(X509_NAME) *names)
 	return n == 0 ? ST_SYNTAX : st;
 }
 
-/* A ticket made under other authorities must not vouch under these: the session's context names them. */
+/* A ticket made under other authorities must not vouch under these: the session's context names
+ * them. */
 static void
 session_context_set(SSL_CTX *ssl, struct str ca_pem)
 {
@@ -177,7 +179,8 @@ names_put(const GENERAL_NAMES *sans, struct buf *out)
 		struct str s;
 		if (g->type != GEN_EMAIL)
 			continue;
-		s = str_of(ASN1_STRING_get0_data(g->d.rfc822Name), (size_t)ASN1_STRING_length(g->d.rfc822Name));
+		s = str_of(ASN1_STRING_get0_data(g->d.rfc822Name),
+		    (size_t)ASN1_STRING_length(g->d.rfc822Name));
 		if (!is_address(s))
 			continue;
 		n++;

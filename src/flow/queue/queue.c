@@ -90,6 +90,16 @@ queue_put(struct txn *t, struct queue_message *m, const struct queue_new_rcpt *r
 	return st;
 }
 
+struct queue_id
+queue_next_id(struct txn *t)
+{
+	struct key k;
+	struct str value;
+	bool is_there = store_get(t, key_counter(&k, SCHEMA_COUNTER_QUEUE), &value) == ST_OK && value.n == 8;
+
+	return (struct queue_id){(is_there ? le64_get(value.p) : 0) + 1};
+}
+
 /* ---- reading ---- */
 
 enum status

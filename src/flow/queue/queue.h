@@ -71,6 +71,8 @@ struct queue_options {
  */
 enum status queue_put(struct txn *t, struct queue_message *m, const struct queue_new_rcpt *rcpts, size_t n,
     const struct queue_options *o, uint64_t hold_until_ms) MUST_USE;
+/* The id that the next queue_put gives. */
+struct queue_id queue_next_id(struct txn *t);
 /* The destination of a path: its domain in normal form, or the literal as it is. Appends. */
 enum status queue_destination(struct str path, struct buf *out) MUST_USE;
 

@@ -9,14 +9,12 @@
 #define POSTHORN_FLOW_RECEIVE_RECEIVE_H
 
 #include "base/slots.h"
+#include "flow/receive/intake.h"
 #include "ipc/link.h"
 #include "net/conn.h"
 #include "net/listen.h"
 #include "protocols/smtp/smtp_server.h"
 
-#define RECEIVE_INLINE_MAX (256 * 1024)
-/* Staged bytes under way to the store, per session, before we stop reading from the client. */
-#define RECEIVE_STAGE_WINDOW (1u << 20)
 /* Accounts that one transaction delivers to (flow/deliver), aliases counted as what they lead to. */
 #define RECEIVE_ACCOUNTS_MAX 1000
 #define RECEIVE_SESSIONS_MAX 100000

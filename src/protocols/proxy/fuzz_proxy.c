@@ -1,4 +1,5 @@
-/* Fuzz: a header is the same one whole or in pieces, says ST_MORE only while it is short, and what is refused changes nothing. */
+/* Fuzz: a header is the same one whole or in pieces, says ST_MORE only while it is short, and what
+ * is refused changes nothing. */
 #include "base/check.h"
 #include "protocols/proxy/proxy.h"
 
@@ -27,7 +28,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	all.end = all.p + n;
 	CHECK(proxy_take(&all, &again) == ST_OK && cur_at_end(&all));
 	CHECK(again.is_local == info.is_local && again.from.port == info.from.port &&
-	    again.to.port == info.to.port && memcmp(again.from.ip, info.from.ip, 16) == 0 &&
-	    memcmp(again.to.ip, info.to.ip, 16) == 0);
+	      again.to.port == info.to.port && memcmp(again.from.ip, info.from.ip, 16) == 0 &&
+	      memcmp(again.to.ip, info.to.ip, 16) == 0);
 	return 0;
 }

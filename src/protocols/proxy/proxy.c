@@ -58,8 +58,8 @@ v1_port(struct cur *c, struct proxy_addr *out)
 	uint64_t port;
 	struct str s;
 
-	if (!v1_word(c, &s) || s.n > 5 || (s.p[0] == '0' && s.n > 1) || str_to_u64(s, &port) != ST_OK ||
-	    port > UINT16_MAX)
+	if (!v1_word(c, &s) || s.n > 5 || (s.p[0] == '0' && s.n > 1) ||
+	    str_to_u64(s, &port) != ST_OK || port > UINT16_MAX)
 		return false;
 	out->port = (uint16_t)port;
 	return true;
@@ -83,8 +83,8 @@ v1_line(struct str line, struct proxy_info *out)
 	if (!is_v4 && !str_eq(family, STR("TCP6")))
 		return false;
 	return cur_char(&c, ' ') && v1_ip(&c, is_v4, &out->from) && cur_char(&c, ' ') &&
-	    v1_ip(&c, is_v4, &out->to) && cur_char(&c, ' ') && v1_port(&c, &out->from) &&
-	    cur_char(&c, ' ') && v1_port(&c, &out->to) && cur_at_end(&c);
+	       v1_ip(&c, is_v4, &out->to) && cur_char(&c, ' ') && v1_port(&c, &out->from) &&
+	       cur_char(&c, ' ') && v1_port(&c, &out->to) && cur_at_end(&c);
 }
 
 static enum status

@@ -18,8 +18,8 @@ info_put(struct buf *out, const struct proxy_info *i)
 		(void)buf_put(out, STR("local"));
 		return;
 	}
-	CHECK(inet_ntop(i->from.is_v4 ? AF_INET : AF_INET6, i->from.ip + (i->from.is_v4 ? 12 : 0), from,
-		  sizeof(from)) != NULL);
+	CHECK(inet_ntop(i->from.is_v4 ? AF_INET : AF_INET6, i->from.ip + (i->from.is_v4 ? 12 : 0),
+		  from, sizeof(from)) != NULL);
 	CHECK(inet_ntop(i->to.is_v4 ? AF_INET : AF_INET6, i->to.ip + (i->to.is_v4 ? 12 : 0), to,
 		  sizeof(to)) != NULL);
 	(void)buf_putf(out, "%s:%u>%s:%u", from, i->from.port, to, i->to.port);
@@ -58,7 +58,10 @@ row_holds(const struct row *r, int version)
 	buf_fini(&b);
 }
 
-#define V1_BAD(text) {STR_INIT("PROXY " text "\r\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("")}
+#define V1_BAD(text)                                                                  \
+	{                                                                             \
+		STR_INIT("PROXY " text "\r\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("") \
+	}
 
 static void
 lines(void)
@@ -75,7 +78,8 @@ lines(void)
 	    {STR_INIT("PROXY TCP6 ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff "
 		      "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff 65535 65535\r\n"),
 		ST_OK,
-		STR_INIT("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535>ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535"),
+		STR_INIT("ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff:65535>ffff:ffff:ffff:ffff:ffff:"
+			 "ffff:ffff:ffff:65535"),
 		STR_INIT("")},
 	    {STR_INIT("PROXY TCP6 ::ffff:192.0.2.1 ::1 1 2\r\n"), ST_OK,
 		STR_INIT("192.0.2.1:1>::1:2"), STR_INIT("")},
@@ -89,8 +93,10 @@ lines(void)
 	    {STR_INIT("EHLO x\r\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("")},
 	    {STR_INIT("proxy TCP4 1.2.3.4 1.2.3.4 1 2\r\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("")},
 	    {STR_INIT("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("")},
-	    {STR_INIT("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("")},
-	    {STR_INIT("PROXY TCP4 1.2.3.4\r\n 1.2.3.4 1 2\r\n"), ST_SYNTAX, STR_INIT(""), STR_INIT("")},
+	    {STR_INIT("PROXY TCP4 1.2.3.4 1.2.3.4 1 2\r\r\n"), ST_SYNTAX, STR_INIT(""),
+		STR_INIT("")},
+	    {STR_INIT("PROXY TCP4 1.2.3.4\r\n 1.2.3.4 1 2\r\n"), ST_SYNTAX, STR_INIT(""),
+		STR_INIT("")},
 	    V1_BAD(""),
 	    V1_BAD(" TCP4 1.2.3.4 1.2.3.4 1 2"),
 	    V1_BAD("TCP4"),
@@ -147,8 +153,13 @@ line_limit_is_exact(void)
 
 #define SIG "\r\n\r\n\0\r\nQUIT\n"
 #define IP4S "\xc0\0\x02\x01\xc6\x33\x64\x02\xc7\x38\0\x19"
-#define IP6S "\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\xff\xff\0\x19"
-#define V2_BAD(text) {STR_INIT(SIG text), ST_SYNTAX, STR_INIT(""), STR_INIT("")}
+#define IP6S                                                                                       \
+	"\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x02\xff" \
+	"\xff\0\x19"
+#define V2_BAD(text)                                                      \
+	{                                                                 \
+		STR_INIT(SIG text), ST_SYNTAX, STR_INIT(""), STR_INIT("") \
+	}
 
 static void
 binary(void)
@@ -156,20 +167,27 @@ binary(void)
 	static const struct row table[] = {
 	    {STR_INIT(SIG "\x21\x11\0\x0c" IP4S "EHLO"), ST_OK,
 		STR_INIT("192.0.2.1:51000>198.51.100.2:25"), STR_INIT("EHLO")},
-	    {STR_INIT(SIG "\x21\x21\0\x24" IP6S), ST_OK, STR_INIT("2001:db8::1:65535>2001:db8::2:25"),
-		STR_INIT("")},
+	    {STR_INIT(SIG "\x21\x21\0\x24" IP6S), ST_OK,
+		STR_INIT("2001:db8::1:65535>2001:db8::2:25"), STR_INIT("")},
 	    {STR_INIT(SIG "\x21\x21\0\x24"
 			  "\0\0\0\0\0\0\0\0\0\0\xff\xff\xc0\0\x02\x01"
 			  "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01\0\x01\0\x02"),
 		ST_OK, STR_INIT("192.0.2.1:1>::1:2"), STR_INIT("")},
 	    /* Extensions, well formed or not, are nobody's business. */
-	    {STR_INIT(SIG "\x21\x11\0\x13" IP4S "\x03\0\x04\x01\x02\x03\x04" "EHLO"), ST_OK,
-		STR_INIT("192.0.2.1:51000>198.51.100.2:25"), STR_INIT("EHLO")},
-	    {STR_INIT(SIG "\x21\x11\0\x0d" IP4S "\x03" "EHLO"), ST_OK,
-		STR_INIT("192.0.2.1:51000>198.51.100.2:25"), STR_INIT("EHLO")},
-	    {STR_INIT(SIG "\x20\0\0\0" "EHLO"), ST_OK, STR_INIT("local"), STR_INIT("EHLO")},
-	    {STR_INIT(SIG "\x20\x11\0\x0c" IP4S "EHLO"), ST_OK, STR_INIT("local"), STR_INIT("EHLO")},
-	    {STR_INIT(SIG "\x20\x99\0\x03" "abcEHLO"), ST_OK, STR_INIT("local"), STR_INIT("EHLO")},
+	    {STR_INIT(SIG "\x21\x11\0\x13" IP4S "\x03\0\x04\x01\x02\x03\x04"
+			  "EHLO"),
+		ST_OK, STR_INIT("192.0.2.1:51000>198.51.100.2:25"), STR_INIT("EHLO")},
+	    {STR_INIT(SIG "\x21\x11\0\x0d" IP4S "\x03"
+			  "EHLO"),
+		ST_OK, STR_INIT("192.0.2.1:51000>198.51.100.2:25"), STR_INIT("EHLO")},
+	    {STR_INIT(SIG "\x20\0\0\0"
+			  "EHLO"),
+		ST_OK, STR_INIT("local"), STR_INIT("EHLO")},
+	    {STR_INIT(SIG "\x20\x11\0\x0c" IP4S "EHLO"), ST_OK, STR_INIT("local"),
+		STR_INIT("EHLO")},
+	    {STR_INIT(SIG "\x20\x99\0\x03"
+			  "abcEHLO"),
+		ST_OK, STR_INIT("local"), STR_INIT("EHLO")},
 	    V2_BAD("\x11\x11\0\x0c" IP4S),
 	    V2_BAD("\x31\x11\0\x0c" IP4S),
 	    V2_BAD("\x22\x11\0\x0c" IP4S),
@@ -217,12 +235,14 @@ extension_limit_is_exact(void)
 	static const struct {
 		uint8_t command, family;
 		size_t addresses_n;
-	} table[] = {{0x21, 0x11, PROXY_V2_IP4}, {0x21, 0x21, PROXY_V2_IP6}, {0x20, 0x31, PROXY_V2_UNIX}};
+	} table[] = {
+	    {0x21, 0x11, PROXY_V2_IP4}, {0x21, 0x21, PROXY_V2_IP6}, {0x20, 0x31, PROXY_V2_UNIX}};
 	size_t left;
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		size_t n = table[i].addresses_n + PROXY_V2_TLVS_MAX;
-		EXPECT(binary_of(table[i].command, table[i].family, n, &left) == ST_OK && left == 1);
+		EXPECT(
+		    binary_of(table[i].command, table[i].family, n, &left) == ST_OK && left == 1);
 		EXPECT(binary_of(table[i].command, table[i].family, n + 1, &left) == ST_LIMIT);
 		EXPECT(left == PROXY_V2_FIXED + n + 2);
 	}
