@@ -17,6 +17,9 @@ enum setting_kind {
 	KIND_USER,	 /* struct str */
 	KIND_PATH,	 /* struct str, joined to the folder */
 	KIND_LOG_TARGET, /* struct str, a path; "stderr" is empty */
+	KIND_SERVER,	 /* struct str: a host name, or an address without brackets */
+	KIND_TEXT,	 /* struct str */
+	KIND_SECRET,	 /* struct str that no message shows */
 	KIND_ENDPOINT,	 /* struct config_endpoint */
 	KIND_IPS,	 /* struct config_ips */
 	KIND_NETWORKS,	 /* struct config_networks */
@@ -50,6 +53,8 @@ extern const struct section config_sections[];
 extern const size_t config_section_count;
 /* Offsets count from struct config_listener. */
 extern const struct section config_listener_section;
+/* Offsets count from struct config_route. */
+extern const struct section config_route_section;
 /* Offsets count from struct certificate_raw. */
 extern const struct section config_certificate_section;
 
