@@ -76,6 +76,9 @@ bool setting_is_equal(const struct setting *s, const void *base_a, const void *b
 /* The scalar default into the field; for settings without one, the field stays zero. */
 void setting_read_initial(const struct setting *s, struct arena *a, struct str folder, void *base);
 
+/* Copies s into a, A-Z as a-z. ST_LIMIT: a is full. */
+enum status config_lower_copy(struct arena *a, struct str s, struct str *out) MUST_USE;
+
 struct parse;
 /* Collects one finding: "file:line: text\n". line counts in the joined text, 0 is the file as a
  * whole. */
