@@ -134,6 +134,7 @@ master_key_open(struct str path, int *fd_out, struct buf *why)
 	enum status st = path_copy(path, name, sizeof(name), why);
 	int fd;
 
+	*fd_out = -1;
 	if (st != ST_OK)
 		return st;
 	/* Not waiting for a pipe's other end. */
@@ -151,8 +152,9 @@ master_key_open(struct str path, int *fd_out, struct buf *why)
 		st = info_check(&info, name, why);
 	if (st == ST_OK && (info.st_mode & 077) != 0)
 		log_event(LOG_WARN, "master_key.rights", LOG_CSTR("path", name), LOG_CSTR("why", "others than its owner may use it"));
-	if (st != ST_OK && fd >= 0)
+	if (st == ST_OK)
+		*fd_out = fd;
+	else if (fd >= 0)
 		close(fd);
-	*fd_out = st == ST_OK ? fd : -1;
 	return st;
 }
