@@ -119,7 +119,8 @@ a_server_is_made(void)
 		EXPECT_STR(c->data, str_of_c(path_of(dir, "store")));
 		EXPECT_STR(c->master_key_path, str_of_c(path_of(dir, "keys/master.key")));
 		EXPECT(master_key_check(c->master_key_path, &why) == ST_OK);
-		EXPECT(stat(path_of(dir, "keys/master.key"), &info) == 0 && info.st_size == MASTER_KEY_BYTES);
+		EXPECT(stat(path_of(dir, "keys/master.key"), &info) == 0 &&
+		       info.st_size == MASTER_KEY_BYTES);
 		EXPECT(c->listeners[0].port == 10025);
 	}
 	config_free(&c);

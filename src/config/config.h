@@ -112,7 +112,8 @@ enum config_route_tls {
 /* Where the mail for a domain goes instead of to its MX. */
 struct config_route {
 	struct str domain; /* lower case; "*": every other one */
-	struct str host;   /* name in lower case, or an address without brackets; its MX is not asked */
+	struct str
+	    host; /* name in lower case, or an address without brackets; its MX is not asked */
 	uint16_t port;
 	enum config_route_tls tls;
 	struct str user; /* empty: no login */
@@ -123,7 +124,7 @@ struct config_relay {
 	uint16_t port; /* of other servers, 25 */
 	uint64_t connections;
 	uint64_t connections_per_destination;
-	uint64_t idle_ms; /* 0: no connection is kept */
+	uint64_t idle_ms;	     /* 0: no connection is kept */
 	struct config_route *routes; /* no two of one domain */
 	size_t route_count;
 };

@@ -99,7 +99,8 @@ unknown_setting(struct parse *p, unsigned line, const cfg_t *cfg, struct str nam
 		parse_error(p, line, "unknown setting `%.*s`", STR_ARG(name));
 }
 
-/* Does libconfuse stand behind a password there? What it does not understand may then be a part of one. */
+/* Does libconfuse stand behind a password there? What it does not understand may then be a part of
+ * one. */
 static bool
 line_may_hold_secret(const struct parse *p, unsigned line)
 {
@@ -395,12 +396,14 @@ route_check(struct parse *p, unsigned line, struct str title, const struct confi
 		    STR_ARG(title));
 	else if (r->user.n > 0 && r->password.n == 0)
 		parse_error(p, line,
-		    "route `%.*s` has a `user` but no `password`; add it, or leave both out to send "
+		    "route `%.*s` has a `user` but no `password`; add it, or leave both out to "
+		    "send "
 		    "without a login",
 		    STR_ARG(title));
 	else if (r->user.n > 0 && r->tls == CONFIG_ROUTE_TLS_NEVER)
 		parse_error(p, line,
-		    "route `%.*s`: a password is not sent without TLS; write tls = must or implicit, "
+		    "route `%.*s`: a password is not sent without TLS; write tls = must or "
+		    "implicit, "
 		    "or leave `user` and `password` out",
 		    STR_ARG(title));
 }

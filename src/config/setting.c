@@ -92,7 +92,8 @@ hostname_read(struct str text, struct arena *a, struct str *out, struct buf *why
 	return config_lower_copy(a, text, out);
 }
 
-/* "smtp.example.net", "192.0.2.1", "[2001:db8::1]": an address loses its brackets and is spelled one way. */
+/* "smtp.example.net", "192.0.2.1", "[2001:db8::1]": an address loses its brackets and is spelled
+ * one way. */
 static enum status
 server_read(struct str text, struct arena *a, struct str *out, struct buf *why)
 {

@@ -211,7 +211,8 @@ defaults_are_there(void)
 	EXPECT(c->auth.scram_iterations == 100000);
 	EXPECT(c->limits.greet_delay_ms == 0 && c->limits.tarpit_ms == 1000);
 	EXPECT(c->limits.proxy.n == 0 && c->limits.xclient.n == 0 && c->submission.trusted.n == 0);
-	EXPECT(c->submission.messages_per_hour == 1000 && c->submission.recipients_per_hour == 5000);
+	EXPECT(
+	    c->submission.messages_per_hour == 1000 && c->submission.recipients_per_hour == 5000);
 	EXPECT(c->submission.client_ca_path.n == 0);
 	EXPECT(c->queue.life_ms == 5 * 86400000 && c->queue.delay_notice_ms == 4 * 3600000);
 	EXPECT(c->queue.first_retry_ms == 300000 && c->queue.max_retry_ms == 7200000);
@@ -308,7 +309,8 @@ sending_is_read(void)
 	    "limits { greet_delay = 60s tarpit = 0 proxy = {\"10.1.0.0/16\"} xclient = \"::1\" }\n"
 	    "submission { trusted = {\"10.0.0.0/8\", \"2001:db8::/32\"} messages_per_hour = 7\n"
 	    "  recipients_per_hour = 8 client_ca = \"ca.pem\" }\n"
-	    "queue { life = 2d delay_notice = 0 first_retry = 1min max_retry = 1h trace_days = 3650 }\n"
+	    "queue { life = 2d delay_notice = 0 first_retry = 1min max_retry = 1h trace_days = "
+	    "3650 }\n"
 	    "relay { port = 2525 connections = 5 connections_per_destination = 2 idle = 1min\n"
 	    "  route \"Example.ORG\" { host = \"SMTP.example.net\" port = 2587 tls = may\n"
 	    "    user = \"me\" password = \"a \\\"b\\\\ {#\" }\n"
@@ -470,13 +472,16 @@ errors_name_place_and_remedy(void)
 	    {"relay {\n route \"x\" { hots = a } }\n",
 		"etc/p.conf:2: unknown setting `hots`; did you mean `host`?\n"},
 	    {"limits { proxy = {\"lb.example.org\"} }\n",
-		"etc/p.conf:1: proxy = lb.example.org: `lb.example.org` is not a network; write e.g. "
+		"etc/p.conf:1: proxy = lb.example.org: `lb.example.org` is not a network; write "
+		"e.g. "
 		"\"192.0.2.0/24\", with zeros behind the prefix\n"},
 	    {"relay {\n route \"a_b\" { host = x } }\n",
 		"etc/p.conf:2: route `a_b`: not a domain; write e.g. \"example.org\", \"*\" for "
 		"every other one, and what is not ASCII as \"xn--...\"\n"},
-	    {"relay { route \"b\xc3\xbc" "cher.example\" { host = x } }\n",
-		"etc/p.conf:1: route `b\xc3\xbc" "cher.example`: not a domain; write e.g. "
+	    {"relay { route \"b\xc3\xbc"
+	     "cher.example\" { host = x } }\n",
+		"etc/p.conf:1: route `b\xc3\xbc"
+		"cher.example`: not a domain; write e.g. "
 		"\"example.org\", \"*\" for every other one, and what is not ASCII as "
 		"\"xn--...\"\n"},
 	    {"relay { route x {\n host = \"x:25\" } }\n",
@@ -487,7 +492,8 @@ errors_name_place_and_remedy(void)
 		"etc/p.conf:1: route `x` has a `password` but no `user`; add the name that it "
 		"belongs to\n"},
 	    {"relay { route x { host = y user = sesame } }\n",
-		"etc/p.conf:1: route `x` has a `user` but no `password`; add it, or leave both out to "
+		"etc/p.conf:1: route `x` has a `user` but no `password`; add it, or leave both out "
+		"to "
 		"send without a login\n"},
 	    {"relay { route x { host = y user = u password = sesame tls = never } }\n",
 		"etc/p.conf:1: route `x`: a password is not sent without TLS; write tls = must or "
@@ -826,7 +832,8 @@ numbers_at_their_limits(void)
 	    {"limits { greet_delay = 60001ms }", false},
 	    {"limits { tarpit = 60001ms }", false},
 	    {"submission { messages_per_hour = 1 recipients_per_hour = 1 }", true},
-	    {"submission { messages_per_hour = 1000000000 recipients_per_hour = 1000000000 }", true},
+	    {"submission { messages_per_hour = 1000000000 recipients_per_hour = 1000000000 }",
+		true},
 	    {"submission { messages_per_hour = 0 }", false},
 	    {"submission { messages_per_hour = 1000000001 }", false},
 	    {"submission { recipients_per_hour = 0 }", false},
@@ -843,7 +850,8 @@ numbers_at_their_limits(void)
 	    {"queue { trace_days = 0 }", false},
 	    {"queue { trace_days = 3651 }", false},
 	    {"relay { port = 1 connections = 1 connections_per_destination = 1 idle = 0 }", true},
-	    {"relay { port = 65535 connections = 100000 connections_per_destination = 10000 }", true},
+	    {"relay { port = 65535 connections = 100000 connections_per_destination = 10000 }",
+		true},
 	    {"relay { idle = 5min }", true},
 	    {"relay { port = 0 }", false},
 	    {"relay { port = 65536 }", false},
@@ -984,11 +992,11 @@ restart_is_noticed(void)
 {
 	struct config *a = parse(BASE);
 	struct config *b = parse(BASE "log { level = debug } limits { recipients_max = 100 }");
-	struct config *c = parse(
-	    BASE "data = \"other\" keys { master = \"other\" } roles { user_keys = k }");
+	struct config *c =
+	    parse(BASE "data = \"other\" keys { master = \"other\" } roles { user_keys = k }");
 	/* Everything about sending is taken by a reload; each difference counts. */
-	static const char *const sending[] = {"limits { greet_delay = 1s }", "limits { tarpit = 0 }",
-	    "limits { proxy = \"::1\" }", "limits { xclient = \"::1\" }",
+	static const char *const sending[] = {"limits { greet_delay = 1s }",
+	    "limits { tarpit = 0 }", "limits { proxy = \"::1\" }", "limits { xclient = \"::1\" }",
 	    "submission { trusted = \"::1\" }", "submission { client_ca = x }",
 	    "submission { messages_per_hour = 1 }", "submission { recipients_per_hour = 1 }",
 	    "queue { life = 1d }", "queue { delay_notice = 0 }", "queue { first_retry = 1s }",
