@@ -85,6 +85,46 @@ buf_put_c(struct buf *b, char c)
 }
 
 enum status
+buf_put_le16(struct buf *b, uint16_t v)
+{
+	char p[2];
+
+	le16_put(p, v);
+	return buf_put(b, str_of(p, sizeof(p)));
+}
+
+enum status
+buf_put_le32(struct buf *b, uint32_t v)
+{
+	char p[4];
+
+	le32_put(p, v);
+	return buf_put(b, str_of(p, sizeof(p)));
+}
+
+enum status
+buf_put_le64(struct buf *b, uint64_t v)
+{
+	char p[8];
+
+	le64_put(p, v);
+	return buf_put(b, str_of(p, sizeof(p)));
+}
+
+enum status
+buf_put_str16(struct buf *b, struct str s)
+{
+	enum status st;
+
+	if (s.n > UINT16_MAX) {
+		b->full = true;
+		return ST_LIMIT;
+	}
+	st = buf_put_le16(b, (uint16_t)s.n);
+	return st == ST_OK ? buf_put(b, s) : st;
+}
+
+enum status
 buf_put_u64(struct buf *b, uint64_t v)
 {
 	char digits[20];

@@ -30,6 +30,11 @@ void buf_reset(struct buf *b);
 enum status buf_put(struct buf *b, struct str s);
 enum status buf_put_c(struct buf *b, char c);
 enum status buf_put_u64(struct buf *b, uint64_t v);
+/* Little-endian numbers, and a string of up to 65,535 bytes behind its u16 length (ST_LIMIT beyond): what cur_le16 and its like read back. */
+enum status buf_put_le16(struct buf *b, uint16_t v);
+enum status buf_put_le32(struct buf *b, uint32_t v);
+enum status buf_put_le64(struct buf *b, uint64_t v);
+enum status buf_put_str16(struct buf *b, struct str s);
 enum status buf_putf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 enum status buf_putv(struct buf *b, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
 /*

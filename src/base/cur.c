@@ -136,3 +136,15 @@ cur_le64(struct cur *c, uint64_t *out)
 	*out = le64_get(s.p);
 	return true;
 }
+
+bool
+cur_str16(struct cur *c, struct str *out)
+{
+	struct cur try = *c;
+	uint16_t n;
+
+	if (!cur_le16(&try, &n) || !cur_take(&try, n, out))
+		return false;
+	*c = try;
+	return true;
+}

@@ -88,5 +88,7 @@ bool cur_u8(struct cur *c, uint8_t *out);
 bool cur_le16(struct cur *c, uint16_t *out);
 bool cur_le32(struct cur *c, uint32_t *out);
 bool cur_le64(struct cur *c, uint64_t *out);
+/* A string behind its u16 length. */
+bool cur_str16(struct cur *c, struct str *out);
 
 #endif

@@ -1,5 +1,6 @@
 /* buf: never past its maximum, and a refused append changes nothing. */
 #include "base/buf.h"
+#include "base/cur.h"
 #include "base/unit.h"
 
 static void
@@ -83,6 +84,31 @@ reserves_consumes_and_shrinks(void)
 	buf_fini(&b);
 }
 
+static void
+numbers_and_strings_come_back(void)
+{
+	static char big[70000];
+	struct buf b;
+	struct cur c;
+	struct str s;
+	uint16_t v16;
+	uint32_t v32;
+	uint64_t v64;
+
+	buf_init(&b, 100000);
+	EXPECT(buf_put_le16(&b, 0xbeef) == ST_OK && buf_put_le32(&b, 0xdeadbeef) == ST_OK);
+	EXPECT(buf_put_le64(&b, 0x0123456789abcdef) == ST_OK && buf_put_str16(&b, STR("abc")) == ST_OK);
+	c = cur_of(buf_str(&b));
+	EXPECT(cur_le16(&c, &v16) && v16 == 0xbeef && cur_le32(&c, &v32) && v32 == 0xdeadbeef);
+	EXPECT(cur_le64(&c, &v64) && v64 == 0x0123456789abcdef && cur_str16(&c, &s) && str_eq(s, STR("abc")));
+	EXPECT(cur_at_end(&c) && !cur_str16(&c, &s));
+	c = cur_of(STR("\x04\x00" "abc"));
+	EXPECT(!cur_str16(&c, &s) && cur_left(&c) == 5);
+	EXPECT(buf_put_str16(&b, str_of(big, 65535)) == ST_OK && !b.full);
+	EXPECT(buf_put_str16(&b, str_of(big, 65536)) == ST_LIMIT && b.full);
+	buf_fini(&b);
+}
+
 int
 main(void)
 {
@@ -90,5 +116,6 @@ main(void)
 	UNIT(grows_up_to_its_maximum);
 	UNIT(puts_numbers_and_formats);
 	UNIT(reserves_consumes_and_shrinks);
+	UNIT(numbers_and_strings_come_back);
 	return unit_end();
 }

@@ -79,12 +79,15 @@ struct config_limits {
 	struct config_networks xclient;
 };
 
+enum config_answer { CONFIG_NO, CONFIG_YES };
+
 struct config_auth {
 	uint64_t guesses_max;
 	uint64_t guess_window_ms;
 	uint64_t argon2_memory_bytes;
 	uint64_t argon2_passes;
 	uint64_t scram_iterations;
+	enum config_answer scram_sha1;
 };
 
 struct config_submission {

@@ -82,6 +82,8 @@ static const struct setting limits_settings[] = {
 	"Networks that may use XCLIENT to say for whom they speak."},
 };
 
+static const char *const no_yes[] = {"no", "yes", NULL};
+
 static const struct setting auth_settings[] = {
     {"guesses_max", KIND_COUNT, AT(auth.guesses_max), "10",
 	"Wrong passwords from one address, or for one account, within guess_window.", 1, 10000},
@@ -94,6 +96,10 @@ static const struct setting auth_settings[] = {
     {"argon2_passes", KIND_COUNT, AT(auth.argon2_passes), "3", "Passes over that memory.", 1, 16},
     {"scram_iterations", KIND_COUNT, AT(auth.scram_iterations), "100000",
 	"Iterations of the SCRAM-SHA-256 verifiers that new passwords get.", 100000, 10000000},
+    {"scram_sha1", KIND_WORD, AT(auth.scram_sha1), "no",
+	"Whether SCRAM-SHA-1 is offered, for old clients, to accounts whose password was set "
+	"since: yes or no.",
+	.words = no_yes},
 };
 
 static const struct setting submission_settings[] = {

@@ -208,7 +208,7 @@ defaults_are_there(void)
 	EXPECT(c->limits.message_size_max == 50 << 20);
 	EXPECT(c->limits.command_timeout_ms == 300000);
 	EXPECT(c->limits.exempt.n == 2);
-	EXPECT(c->auth.scram_iterations == 100000);
+	EXPECT(c->auth.scram_iterations == 100000 && c->auth.scram_sha1 == CONFIG_NO);
 	EXPECT(c->limits.greet_delay_ms == 0 && c->limits.tarpit_ms == 1000);
 	EXPECT(c->limits.proxy.n == 0 && c->limits.xclient.n == 0 && c->submission.trusted.n == 0);
 	EXPECT(
@@ -817,6 +817,8 @@ numbers_at_their_limits(void)
 	    {"limits { command_timeout = 3601s }", false},
 	    {"auth { scram_iterations = 100000 }", true},
 	    {"auth { scram_iterations = 99999 }", false},
+	    {"auth { scram_sha1 = yes }", true},
+	    {"auth { scram_sha1 = maybe }", false},
 	    {"auth { argon2_memory = 8M }", true},
 	    {"auth { argon2_memory = 8388607 }", false},
 	    {"roles { worker = 1 }", true},

@@ -168,7 +168,7 @@ file_read(struct str path, struct buf *out)
 
 	if (fd < 0)
 		return false;
-	while ((room = buf_reserve(out, 16384)) != NULL && (n = read(fd, room, 16384)) > 0)
+	while ((room = buf_reserve(out, SETTINGS_READ_BYTES)) != NULL && (n = read(fd, room, SETTINGS_READ_BYTES)) > 0)
 		buf_commit(out, (size_t)n);
 	close(fd);
 	return true;
@@ -192,7 +192,7 @@ child_send_settings(struct child *c)
 	struct buf forward;
 	struct rec_settings s = {.role = (uint8_t)c->kind, .index = c->index, .hostname = f->hostname,
 	    .data_dir = str_of_c(p->data_dir), .empty_dir = str_of_c(p->empty_dir), .uid = role_uid(&f->roles, c->kind),
-	    .guesses_max = (uint32_t)f->auth.guesses_max, .scram_iterations = (uint32_t)f->auth.scram_iterations, .guess_window_ms = f->auth.guess_window_ms,
+	    .guesses_max = (uint32_t)f->auth.guesses_max, .scram_iterations = (uint32_t)f->auth.scram_iterations, .scram_sha1 = f->auth.scram_sha1 == CONFIG_YES, .guess_window_ms = f->auth.guess_window_ms,
 	    .delimiter = (uint8_t)f->recipient_delimiter, .trust_anchor = f->resolver_trust_anchor,
 	    .is_tls_13_only = f->tls_version_min == CONFIG_TLS_1_3,
 	    .log_level = (uint8_t)f->log_level, .log_json = f->log_format == LOG_JSON};

@@ -70,7 +70,7 @@ access_reload(void *self)
 	const struct rec_settings *o = role_settings(a->role);
 	struct receive_settings mail = front_receive_settings(&a->front);
 
-	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms});
+	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms, .is_scram_sha1 = o->scram_sha1 != 0});
 	receive_set(a->submission, &mail);
 	front_settings(&a->front);
 }

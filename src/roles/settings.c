@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "base/num.h"
 
-_Static_assert(4 * SETTINGS_NETWORKS_BYTES_MAX + SETTINGS_CLIENT_CA_BYTES_MAX + SETTINGS_ROUTES_BYTES_MAX + 16 * 1024 <= RECORD_BYTES_MAX,
+_Static_assert(4 * SETTINGS_NETWORKS_BYTES_MAX + SETTINGS_CLIENT_CA_BYTES_MAX + SETTINGS_READ_BYTES + SETTINGS_ROUTES_BYTES_MAX + 16 * 1024 <= RECORD_BYTES_MAX,
     "whatever a configuration holds fits its record, with paths and names");
 
 void
@@ -15,7 +15,8 @@ settings_texts_init(struct settings_texts *t)
 	buf_init(&t->proxy, SETTINGS_NETWORKS_BYTES_MAX);
 	buf_init(&t->xclient, SETTINGS_NETWORKS_BYTES_MAX);
 	buf_init(&t->trusted, SETTINGS_NETWORKS_BYTES_MAX);
-	buf_init(&t->client_ca, SETTINGS_CLIENT_CA_BYTES_MAX);
+	/* It is read in pieces of which the last must have its whole room. */
+	buf_init(&t->client_ca, SETTINGS_CLIENT_CA_BYTES_MAX + SETTINGS_READ_BYTES);
 	buf_init(&t->routes, SETTINGS_ROUTES_BYTES_MAX);
 }
 

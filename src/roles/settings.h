@@ -12,6 +12,7 @@
 	((size_t)CONFIG_ROUTES_MAX * (4 * 2 + 3 + 2 * CONFIG_HOSTNAME_BYTES_MAX + 2 * CONFIG_CREDENTIAL_BYTES_MAX))
 /* A hundred certificates; a client's are signed by one or two. */
 #define SETTINGS_CLIENT_CA_BYTES_MAX ((size_t)256 << 10)
+#define SETTINGS_READ_BYTES ((size_t)16 << 10)
 
 /* The texts that a record borrows until it is sent. */
 struct settings_texts {

@@ -23,9 +23,11 @@ static struct metric m_refused = METRIC_COUNTER("posthorn_smtp_refused_total", "
 /* The mail transaction of a session; exists from MAIL to its end. */
 struct mail {
 	struct buf reverse_path;
-	struct buf rcpts;	/* each u16 length + path: as DELIVER wants them */
+	struct buf rcpts;	/* as DELIVER wants them */
+	struct str rcpt_one;	/* the path of the first, in rcpts */
 	struct buf body;	/* what is not staged yet */
-	struct buf rcpt;	/* the one the store is asked about */
+	struct buf rcpt, orcpt;	/* the one the store is asked about */
+	uint8_t notify;
 	uint64_t size_bytes;	/* SIZE= of MAIL */
 	uint32_t staged_unanswered;
 	uint32_t rcpts_n, accounts_n;
@@ -330,6 +332,12 @@ session_event(struct session *s, const struct smtp_event *ev)
 	case SMTP_EV_CLOSE:
 		conn_close(s->conn);
 		return false;
+	case SMTP_EV_AUTH:
+	case SMTP_EV_AUTH_LINE:
+	case SMTP_EV_AUTH_CANCEL:
+	case SMTP_EV_XCLIENT:
+		/* Not offered on any listener yet. */
+		break;
 	}
 	return false;
 }
@@ -491,10 +499,9 @@ on_route_answer(struct receive *r, struct cur *c)
 		a.text = STR("4.5.3 Too many recipients for one message, send it to the rest separately");
 	}
 	if (a.code == 250) {
-		char n[2];
-		le16_put(n, (uint16_t)s->mail->rcpt.n);
-		(void)buf_put(&s->mail->rcpts, str_of(n, 2));
-		(void)buf_put(&s->mail->rcpts, buf_str(&s->mail->rcpt));
+		(void)buf_put_str16(&s->mail->rcpts, buf_str(&s->mail->rcpt));
+		(void)buf_put_c(&s->mail->rcpts, (char)s->mail->notify);
+		(void)buf_put_str16(&s->mail->rcpts, buf_str(&s->mail->orcpt));
 		s->mail->rcpts_n++;
 		s->mail->accounts_n += a.accounts;
 	}
