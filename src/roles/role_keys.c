@@ -16,7 +16,10 @@
 #include "directory/sealed.h"
 #include "net/tls.h"
 #include "roles/keys_sealed.h"
+#include "roles/master_key.h"
 #include "roles/role.h"
+
+_Static_assert((int)MASTER_KEY_BYTES == (int)SEALED_KEY_BYTES, "the master key is what seals");
 
 enum { KEYS_MAX = 1024, KEY_FILE_BYTES_MAX = 64 * 1024, SIGN_RESULT_BYTES_MAX = 1024 };
 
@@ -29,8 +32,7 @@ struct keys {
 	struct role *role;
 	struct key key[KEYS_MAX];
 	size_t n;
-	/* What seals the keys that are made at run time. */
-	uint8_t master[SEALED_KEY_BYTES];
+	uint8_t master[MASTER_KEY_BYTES]; /* seals the keys that are made at run time */
 	bool has_master;
 	struct keys_sealed *sealed;
 	uint64_t signed_n, refused_n;
@@ -100,6 +102,22 @@ key_read(int fd)
 	return pkey;
 }
 
+/* The parent's descriptor shares its position with the one that the role before us read. One byte more tells a longer file. */
+static void
+master_read(struct keys *k, int fd)
+{
+	uint8_t bytes[MASTER_KEY_BYTES + 1];
+	bool ok = lseek(fd, 0, SEEK_SET) == 0 && read(fd, bytes, sizeof(bytes)) == MASTER_KEY_BYTES;
+
+	if (ok) {
+		memcpy(k->master, bytes, sizeof(k->master));
+		k->has_master = true;
+	} else {
+		log_event(LOG_ERROR, "master_key.unusable", LOG_CSTR("why", "not a file of exactly 32 bytes"));
+	}
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+}
+
 static bool
 keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *ctl)
 {
@@ -111,6 +129,11 @@ keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *c
 
 	if (t != REC_KEY || !rec_key_take(c, &r) || (fd = link_take_fd(ctl)) < 0)
 		return false;
+	if (r.key_id == KEY_ID_MASTER) {
+		master_read(k, fd);
+		close(fd);
+		return true;
+	}
 	pkey = key_read(fd);
 	close(fd);
 	if (pkey == NULL) {
@@ -174,8 +197,8 @@ keys_status(void *self, struct buf *json)
 {
 	const struct keys *k = self;
 
-	(void)buf_putf(json, "\"keys\":%zu,\"signed\":%llu,\"refused\":%llu,", k->n, (unsigned long long)k->signed_n,
-	    (unsigned long long)k->refused_n);
+	(void)buf_putf(json, "\"keys\":%zu,\"has_master\":%s,\"signed\":%llu,\"refused\":%llu,", k->n, k->has_master ? "true" : "false",
+	    (unsigned long long)k->signed_n, (unsigned long long)k->refused_n);
 	keys_sealed_status(k->sealed, json);
 }
 
