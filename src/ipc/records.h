@@ -123,7 +123,7 @@ const char *role_kind_name(enum role_kind k);
 	F(u64, message_bytes_max) F(u32, rcpts_max) F(u32, messages_max) F(u32, errors_max) \
 	F(u32, connections_max) F(u32, per_address_max) F(u32, per_network_max) F(u8, v4_prefix) F(u8, v6_prefix) \
 	F(str, exempt_nets) F(u64, command_timeout_ms) F(u64, data_timeout_ms) F(u64, pop3_timeout_ms) \
-	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, delimiter) \
+	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, scram_sha1) F(u8, delimiter) \
 	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
 	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, is_tls_13_only) F(u8, log_level) F(u8, log_json) \
