@@ -1,11 +1,11 @@
 /* Relay against played roles and servers: where mail goes, what becomes of each recipient, and what hostile servers cannot do. */
 #include <stdlib.h>
 
+#include "base/check.h"
 #include "base/log.h"
 #include "base/unit.h"
 #include "flow/relay/test_relay_world.h"
-
-#define BEHIND(d, i) (&(d)->result[i])
+#include "net/test_tls_peer.h"
 
 static bool
 has(const struct buf *b, const char *text)
@@ -165,11 +165,16 @@ dead_addresses_come_last(void)
 	/* When nobody else is there, it is tried all the same. */
 	good->is_refusing = true;
 	EXPECT(world_relay(&w, "a.example")->host[0] == 'a');
+	/* It answered, so it is good again, and first. */
 	good->is_refusing = false;
+	EXPECT(world_relay(&w, "a.example")->host[0] == 'a');
 	dead->is_refusing = true;
-	EXPECT(world_relay(&w, "a.example")->host[0] == 'b' || true);
-	world_run(&w, RELAY_BAD_MS + 1000);
+	world_run(&w, RELAY_BAD_MS);
+	EXPECT(world_relay(&w, "a.example")->host[0] == 'b');
 	dead->is_refusing = false;
+	world_run(&w, RELAY_BAD_MS - 2000);
+	EXPECT(world_relay(&w, "a.example")->host[0] == 'b');
+	world_run(&w, 4000);
 	EXPECT(world_relay(&w, "a.example")->host[0] == 'a');
 	world_fini(&w);
 }
@@ -351,7 +356,7 @@ parameters_go_where_they_are_known(void)
 	EXPECT(has(&p->commands, "ORCPT=rfc822;you@a.example"));
 	EXPECT(has(&p->commands, "RET=HDRS") && has(&p->commands, "ENVID=QQ314159"));
 	EXPECT(has(&p->commands, "BY=120;N") || has(&p->commands, "BY=119;N"));
-	EXPECT(has(&p->commands, "MT-PRIORITY=4") && has(&p->commands, "SIZE=74"));
+	EXPECT(has(&p->commands, "MT-PRIORITY=4") && has(&p->commands, "SIZE=73"));
 	world_fini(&w);
 	p = usual_world(&w);
 	w.m.notify = ENVELOPE_NEVER;
@@ -721,6 +726,187 @@ keys_that_fail_keep_the_message(void)
 	}
 }
 
+/* ---- TLS ---- */
+
+static struct test_cert cert;
+
+static void
+signer(void *arg, const struct tls_sign_request *rq)
+{
+	struct buf result;
+
+	(void)arg;
+	buf_init(&result, 1024);
+	EXPECT(tls_key_sign(cert.key, rq->kind, rq->op, rq->input, &result) == ST_OK);
+	tls_sign_done(rq->ticket, buf_str(&result));
+	buf_fini(&result);
+}
+
+/* One server that offers STARTTLS. */
+static struct world_peer *
+tls_world(struct world *w)
+{
+	struct world_peer *p = usual_world(w);
+	struct buf error;
+
+	if (cert.key == NULL)
+		test_cert_make(&cert, TLS_KEY_ECDSA_P256, "DNS:mx.a.example");
+	buf_init(&error, 200);
+	w->server_tls = tls_context_new(w->loop, signer, w);
+	w->client_tls = tls_client_context_new(w->loop);
+	EXPECT(tls_context_add(w->server_tls, buf_str(&cert.pem), 1, &error) == ST_OK);
+	buf_fini(&error);
+	relay_set_tls(w->relay, w->client_tls);
+	p->rules[0] = (struct world_rule){"EHLO", "250-mx\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 DSN\r\n", 0};
+	p->rules[1] = (struct world_rule){"STARTTLS", "220 go\r\n", 0};
+	return p;
+}
+
+static void
+tls_is_taken_when_offered(void)
+{
+	struct world w;
+	struct world_peer *p = tls_world(&w);
+	const struct world_done *d = world_relay(&w, "a.example");
+
+	EXPECT(d->outcome == SCHEDULE_SENT && p->is_tls);
+	EXPECT(str_has_prefix(str_of_c(d->tls), STR("TLSv1.3 TLS_")));
+	EXPECT(has(&p->commands, "EHLO us.example\nSTARTTLS\nEHLO us.example\nMAIL"));
+	/* A connection that is used again says the same. */
+	EXPECT(str_has_prefix(str_of_c(world_relay(&w, "a.example")->tls), STR("TLSv1.3 TLS_")));
+	world_fini(&w);
+}
+
+static void
+tls_that_fails_is_left_out(void)
+{
+	for (int how = 0; how < 2; how++) {
+		struct world w;
+		struct world_peer *p = tls_world(&w);
+		const struct world_done *d;
+
+		/* One that says go and does not know what to do then; one that goes away. */
+		tls_context_free(&w.server_tls);
+		if (how == 1)
+			p->rules[2] = (struct world_rule){"\x16\x03", "CLOSE", 0};
+		d = world_relay(&w, "a.example");
+		EXPECT(d->outcome == SCHEDULE_SENT && !p->is_tls && p->connections_n == 2);
+		EXPECT(str_has_prefix(str_of_c(d->tls), STR("none (mx.a.example [192.0.2.1]: the TLS handshake failed")));
+		EXPECT(relay_counters(w.relay)->tls_failed == 1);
+		world_fini(&w);
+	}
+}
+
+static void
+tls_that_must_be_is_waited_for(void)
+{
+	struct world w;
+	struct world_peer *p = tls_world(&w);
+	const struct world_done *d;
+
+	world_route(&w, "*", "mx.a.example", 587, RELAY_TLS_MUST, "", "");
+	EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT && p->is_tls);
+	world_set(&w, "us.example", 10000);
+	tls_context_free(&w.server_tls);
+	d = world_relay(&w, "a.example");
+	EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 7, 5) && p->messages_n == 1);
+	p->rules[0] = (struct world_rule){"EHLO", "250 mx\r\n", 0};
+	d = world_relay(&w, "a.example");
+	EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 7, 4) && p->messages_n == 1);
+	relay_set_tls(w.relay, NULL);
+	d = world_relay(&w, "a.example");
+	EXPECT(is_code(d->enhanced, 4, 7, 4) && p->messages_n == 1);
+	world_fini(&w);
+}
+
+static void
+tls_from_the_first_byte(void)
+{
+	struct world w;
+	struct world_peer *p = tls_world(&w);
+
+	world_route(&w, "*", "192.0.2.1", 465, RELAY_TLS_IMPLICIT, "", "");
+	p->is_implicit_tls = true;
+	EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT && p->is_tls);
+	EXPECT(!has(&p->commands, "STARTTLS"));
+	world_fini(&w);
+}
+
+static void
+answers_behind_starttls_are_no_answers(void)
+{
+	struct world w;
+	struct world_peer *p = tls_world(&w);
+
+	p->rules[1].reply = "220 go\r\n250 injected\r\n";
+	tls_context_free(&w.server_tls);
+	EXPECT(is_code(world_relay(&w, "a.example")->enhanced, 4, 5, 0));
+	world_fini(&w);
+}
+
+/* ---- login ---- */
+
+struct login_row {
+	const char *what, *address, *auth;
+	uint8_t tls;
+	struct world_rule rules[4];
+	const char *scram_password;
+	const char *sends;	/* among the commands; NULL: no AUTH at all */
+	bool is_ok;
+};
+
+static const struct login_row logins[] = {
+    {"PLAIN under TLS", "192.0.2.1", "PLAIN LOGIN", RELAY_TLS_MUST, {{"AUTH PLAIN", "235 2.7.0 ok\r\n", 0}}, NULL,
+	"AUTH PLAIN AHVzZXIAcHc=\n", true},
+    {"LOGIN under TLS", "192.0.2.1", "LOGIN", RELAY_TLS_MUST,
+	{{"AUTH LOGIN", "334 VXNlcm5hbWU6\r\n", 0}, {"dXNlcg==", "334 UGFzc3dvcmQ6\r\n", 0}, {"cHc=", "235 ok\r\n", 0}}, NULL,
+	"AUTH LOGIN\ndXNlcg==\ncHc=\n", true},
+    {"PLAIN in clear", "192.0.2.1", "PLAIN LOGIN", RELAY_TLS_NEVER, {{0}}, NULL, NULL, false},
+    {"PLAIN in clear on loopback", "127.0.0.1", "PLAIN LOGIN", RELAY_TLS_NEVER, {{"AUTH PLAIN", "235 2.7.0 ok\r\n", 0}}, NULL,
+	"AUTH PLAIN AHVzZXIAcHc=\n", true},
+    {"refused for good", "192.0.2.1", "PLAIN", RELAY_TLS_MUST, {{"AUTH", "535 5.7.8 no\r\n", 0}}, NULL, "AUTH PLAIN", false},
+    {"no mechanism that we know", "192.0.2.1", "GSSAPI", RELAY_TLS_MUST, {{0}}, NULL, NULL, false},
+    {"a challenge that never ends", "192.0.2.1", "LOGIN", RELAY_TLS_MUST, 
+	{{"AUTH", "334 \r\n", 0}, {"dXNl", "334 \r\n", 0}, {"cHc=", "334 \r\n", 0}, {"*", "501 ok\r\n", 0}}, NULL, "AUTH LOGIN", false},
+    {"SCRAM in clear", "192.0.2.1", "PLAIN SCRAM-SHA-256 SCRAM-SHA-1", RELAY_TLS_NEVER, {{0}}, "pw", NULL, true},
+    {"SCRAM-SHA-1", "192.0.2.1", "SCRAM-SHA-1 PLAIN", RELAY_TLS_MUST, {{0}}, "pw", NULL, true},
+    {"SCRAM, wrong password", "192.0.2.1", "SCRAM-SHA-256", RELAY_TLS_MUST, {{0}}, "other", NULL, false},
+    {"SCRAM, and the server does not prove itself", "192.0.2.1", "SCRAM-SHA-256", RELAY_TLS_MUST, {{"AUTH", "235 welcome\r\n", 0}}, NULL,
+	"AUTH SCRAM-SHA-256", false},
+};
+
+static void
+logins_are_made(void)
+{
+	for (size_t i = 0; i < COUNT_OF(logins); i++) {
+		const struct login_row *r = &logins[i];
+		const struct world_done *d;
+		struct world_peer *p;
+		struct world w;
+		char ehlo[200];
+		int bad = unit_bad;
+
+		(void)tls_world(&w);
+		p = world_peer(&w, r->address);
+		(void)snprintf(ehlo, sizeof(ehlo), "250-mx\r\n250-STARTTLS\r\n250 AUTH %s\r\n", r->auth);
+		p->rules[0] = (struct world_rule){"EHLO", ehlo, 0};
+		p->rules[1] = (struct world_rule){"STARTTLS", "220 go\r\n", 0};
+		for (size_t k = 0; k < COUNT_OF(r->rules); k++)
+			if (r->rules[k].reply != NULL)
+				p->rules[2 + k] = r->rules[k];
+		p->scram_password = r->scram_password;
+		world_route(&w, "*", r->address, 587, r->tls, "user", "pw");
+		d = world_relay(&w, "a.example");
+		EXPECT((d->outcome == SCHEDULE_SENT) == r->is_ok);
+		EXPECT(r->is_ok || is_code(d->enhanced, 4, 7, 0) || is_code(d->enhanced, 4, 5, 0));
+		EXPECT(r->is_ok == (p->messages_n == 1));
+		EXPECT(r->sends != NULL ? has(&p->commands, r->sends) : !has(&p->commands, "AUTH"));
+		if (unit_bad > bad)
+			fprintf(stderr, "  in \"%s\": %u %s\n", r->what, d->code, d->text);
+		world_fini(&w);
+	}
+}
+
 /* ---- our own roles ---- */
 
 static void
@@ -737,7 +923,8 @@ a_store_that_fails_defers(void)
 		w.m.is_read_silent = how == 4;
 		char *body = calloc(1, QUEUE_BODY_BYTES + 100);
 		CHECK(body != NULL);
-		memset(body, 'x', QUEUE_BODY_BYTES + 100);
+		for (size_t i = 0; i < QUEUE_BODY_BYTES + 100; i++)
+			body[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
 		if (how > 2)
 			w.m.body = str_of(body, QUEUE_BODY_BYTES + 100);
 		if (how == 2) {
@@ -883,6 +1070,8 @@ int
 main(void)
 {
 	log_set_level(LOG_ERROR);
+	tls_process_init();
+	CHECK(sasl_load() == ST_OK);
 	UNIT(sends_one);
 	UNIT(finds_hosts);
 	UNIT(equal_ones_take_turns);
@@ -907,6 +1096,12 @@ main(void)
 	UNIT(messages_are_signed);
 	UNIT(large_messages_are_hashed_first);
 	UNIT(keys_that_fail_keep_the_message);
+	UNIT(tls_is_taken_when_offered);
+	UNIT(tls_that_fails_is_left_out);
+	UNIT(tls_that_must_be_is_waited_for);
+	UNIT(tls_from_the_first_byte);
+	UNIT(answers_behind_starttls_are_no_answers);
+	UNIT(logins_are_made);
 	UNIT(a_store_that_fails_defers);
 	UNIT(nothing_due_is_told);
 	UNIT(a_queue_that_comes_back_adopts);
@@ -914,5 +1109,7 @@ main(void)
 	UNIT(a_resolver_that_goes_defers);
 	UNIT(stopping_lets_messages_end);
 	UNIT(jobs_are_limited);
+	if (cert.key != NULL)
+		test_cert_drop(&cert);
 	return unit_end();
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/enc.h"
 #include "net/sim.h"
 #include "sys/sock.h"
 
@@ -15,8 +16,12 @@ struct server {
 	struct world *w;
 	struct world_peer *p;
 	struct conn *c;
-	bool is_in_content;
-	int auth_step;
+	bool is_in_content, is_over;
+	/* A login by SCRAM. */
+	bool is_sasl, is_arena;
+	struct sasl_server sasl;
+	struct arena arena;
+	struct server *prev, *next;
 };
 
 static const char *
@@ -54,6 +59,7 @@ usual(struct server *s, struct str line)
 static void
 server_say(struct server *s, const char *reply)
 {
+	s->is_over = str_eq(str_of_c(reply), STR("CLOSE")) || str_eq(str_of_c(reply), STR("RESET"));
 	if (str_eq(str_of_c(reply), STR("CLOSE")))
 		conn_close(s->c);
 	else if (str_eq(str_of_c(reply), STR("RESET")))
@@ -63,9 +69,62 @@ server_say(struct server *s, const char *reply)
 }
 
 static void
+sasl_line(struct server *s, struct str line)
+{
+	struct scram_verifier v;
+	struct sasl_out out = {0};
+	struct buf bytes;
+	enum sasl_step step;
+
+	buf_init(&bytes, 4096);
+	CHECK(base64_decode(line, &bytes) == ST_OK);
+	step = sasl_server_step(&s->sasl, buf_str(&bytes), &s->arena, &out);
+	if (step == SASL_NEED_CREDENTIALS) {
+		CHECK(scram_verifier_make_weak(sasl_mech_hash(s->sasl.mech), str_of_c(s->p->scram_password), STR("saltsalt"), 4096, &v) == ST_OK);
+		step = sasl_server_verifier(&s->sasl, &v, &s->arena, &out);
+	}
+	if (step == SASL_CHALLENGE) {
+		(void)buf_put(conn_out(s->c), STR("334 "));
+		(void)base64_encode(out.challenge, conn_out(s->c));
+		(void)buf_put(conn_out(s->c), STR("\r\n"));
+	} else {
+		s->is_sasl = false;
+		(void)buf_put(conn_out(s->c), step == SASL_OK ? STR("235 2.7.0 welcome\r\n") : STR("535 5.7.8 no\r\n"));
+	}
+	buf_fini(&bytes);
+}
+
+static bool
+sasl_begin(struct server *s, struct str line)
+{
+	struct str word, mech, initial;
+
+	if (s->p->scram_password == NULL || !str_has_prefix_ci(line, STR("AUTH SCRAM-")))
+		return false;
+	(void)str_split(line, ' ', &word, &line);
+	(void)str_split(line, ' ', &mech, &initial);
+	arena_init(&s->arena, SASL_ARENA_BYTES);
+	s->is_sasl = s->is_arena = true;
+	enum sasl_mech m;
+	CHECK(sasl_mech_parse(mech, &m) == ST_OK);
+	sasl_server_init(&s->sasl, m);
+	sasl_server_scram(&s->sasl, &(struct sasl_scram){.nonce = STR("012345678901234567890123"), .secret = STR("0123456789abcdef"), .iterations = 4096});
+	sasl_line(s, initial);
+	return true;
+}
+
+static void
 server_line(struct server *s, struct str line)
 {
-	const char *reply = rule_of(s->p, line);
+	const char *reply;
+
+	if (s->is_sasl) {
+		sasl_line(s, line);
+		return;
+	}
+	if (sasl_begin(s, line))
+		return;
+	reply = rule_of(s->p, line);
 
 	(void)buf_put(&s->p->commands, line);
 	(void)buf_put_c(&s->p->commands, '\n');
@@ -111,7 +170,7 @@ server_input(void *arg, struct conn *c, struct cur *in)
 		conn_pause(s->c);
 		return;
 	}
-	while (cur_take_line(in, &line)) {
+	while (!s->is_over && cur_take_line(in, &line)) {
 		if (s->is_in_content)
 			content_line(s, line);
 		else
@@ -142,9 +201,21 @@ server_tls_done(void *arg, struct conn *c)
 static void
 server_closed(void *arg, struct conn *c, enum conn_end why)
 {
+	struct server *s = arg;
+
 	(void)c;
 	(void)why;
-	free(arg);
+	if (s->is_arena) {
+		sasl_server_fini(&s->sasl);
+		arena_fini(&s->arena);
+	}
+	if (s->prev != NULL)
+		s->prev->next = s->next;
+	else
+		s->w->servers = s->next;
+	if (s->next != NULL)
+		s->next->prev = s->prev;
+	free(s);
 }
 
 static const struct conn_handler server_handler = {
@@ -184,6 +255,10 @@ world_connect(void *arg, const struct sock_addr *to, const struct conn_handler *
 	CHECK(s != NULL);
 	s->w = w;
 	s->p = p;
+	s->next = w->servers;
+	if (s->next != NULL)
+		s->next->prev = s;
+	w->servers = s;
 	s->c = conn_new_sim(w->loop, theirs, &server_handler, s, LINE_MAX_BYTES);
 	if (p->is_implicit_tls)
 		conn_start_tls(s->c, w->server_tls);
@@ -493,6 +568,8 @@ void
 world_init(struct world *w)
 {
 	*w = (struct world){0};
+	w->done = calloc(WORLD_DONE_MAX, sizeof(*w->done));
+	CHECK(w->done != NULL);
 	clock_init_fake(&w->clock, 1700000000000);
 	w->loop = loop_new(&w->clock);
 	w->relay = relay_new(w->loop, &world_ops, w);
@@ -517,6 +594,8 @@ void
 world_fini(struct world *w)
 {
 	relay_free(&w->relay);
+	for (struct server *s = w->servers; s != NULL; s = s->next)
+		conn_abort(s->c);
 	for (int i = 0; i < 50; i++)
 		(void)loop_turn(w->loop, 0);
 	link_free(&w->store.relay);
@@ -528,6 +607,8 @@ world_fini(struct world *w)
 	link_free(&w->keys.relay);
 	link_free(&w->keys.role);
 	tls_context_free(&w->server_tls);
+	tls_context_free(&w->client_tls);
+	free(w->done);
 	buf_fini(&w->routes);
 	for (size_t i = 0; i < WORLD_PEERS_MAX; i++) {
 		buf_fini(&w->peers[i].commands);

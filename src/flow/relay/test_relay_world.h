@@ -22,7 +22,7 @@ struct world_peer {
 	struct buf commands;	/* each with LF */
 	struct buf content;	/* of the last message, dots still stuffed */
 	bool is_tls;		/* at the last MAIL */
-	uint8_t auth_answers_n;
+	const char *scram_password;
 };
 
 /* name "a.example", type, answers separated by ' ' ("10,mx.example" for MX: ',' stands for the space). */
@@ -73,11 +73,12 @@ struct world {
 	struct world_peer peers[WORLD_PEERS_MAX];
 	struct world_message m;
 	struct buf routes;
-	struct world_done done[WORLD_DONE_MAX];
+	struct world_done *done;	/* WORLD_DONE_MAX */
 	size_t done_n, asked_n, reads_n, signs_n;
 	bool is_keys_silent, is_keys_failing;
 	int stopped_n;
-	struct tls_context *server_tls;
+	struct tls_context *server_tls, *client_tls;	/* freed by world_fini */
+	struct server *servers;
 };
 
 void world_init(struct world *w);
