@@ -14,7 +14,6 @@
 struct open_key {
 	uint8_t name[SHA256_DIGEST_LENGTH];
 	EVP_PKEY *pkey;
-	uint8_t algorithm;
 };
 
 struct keys_sealed {
@@ -135,7 +134,6 @@ key_get(struct keys_sealed *k, const uint8_t *master, const struct rec_dkim_sign
 	CHECK(o != NULL);
 	memcpy(o->name, name, sizeof(name));
 	o->pkey = pkey;
-	o->algorithm = r->algorithm;
 	keep(k, o);
 	return pkey;
 }

@@ -1,6 +1,6 @@
 /* For tests of relay: a store, a queue, a resolver, keys and servers, all played on one loop with a fake clock. */
-#ifndef POSTHORN_FLOW_RELAY_TEST_WORLD_H
-#define POSTHORN_FLOW_RELAY_TEST_WORLD_H
+#ifndef POSTHORN_FLOW_RELAY_TEST_RELAY_WORLD_H
+#define POSTHORN_FLOW_RELAY_TEST_RELAY_WORLD_H
 
 #include "flow/relay/relay_internal.h"
 
