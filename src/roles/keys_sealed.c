@@ -72,7 +72,8 @@ name_of(const struct rec_dkim_sign *r, uint8_t out[SHA256_DIGEST_LENGTH])
 {
 	struct buf all;
 
-	buf_init(&all, SEALED_PLAIN_BYTES_MAX + SEALED_OVERHEAD_BYTES + SEALED_CONTEXT_BYTES_MAX + 16);
+	buf_init(
+	    &all, SEALED_PLAIN_BYTES_MAX + SEALED_OVERHEAD_BYTES + SEALED_CONTEXT_BYTES_MAX + 16);
 	(void)buf_put_c(&all, (char)r->algorithm);
 	(void)buf_put_le32(&all, (uint32_t)r->context.n);
 	(void)buf_put(&all, r->context);
@@ -90,7 +91,8 @@ keep(struct keys_sealed *k, struct open_key *o)
 		k->n++;
 	} else {
 		at = k->hand++ % KEYS_OPEN_MAX;
-		CHECK(map_del(&k->by_name, str_of(k->open[at]->name, sizeof(o->name))) == k->open[at]);
+		CHECK(map_del(&k->by_name, str_of(k->open[at]->name, sizeof(o->name))) ==
+		      k->open[at]);
 		open_key_free(k->open[at]);
 	}
 	k->open[at] = o;
@@ -127,7 +129,8 @@ key_get(struct keys_sealed *k, const uint8_t *master, const struct rec_dkim_sign
 		return o->pkey;
 	st = key_open(master, r, &pkey);
 	if (st != ST_OK) {
-		log_event(LOG_ERROR, "key.unusable", LOG_STR("key", r->context), LOG_CSTR("why", status_word(st)));
+		log_event(LOG_ERROR, "key.unusable", LOG_STR("key", r->context),
+		    LOG_CSTR("why", status_word(st)));
 		return NULL;
 	}
 	o = calloc(1, sizeof(*o));
@@ -147,8 +150,10 @@ is_algorithm(uint8_t a)
 static bool
 is_for_dkim(const struct rec_dkim_sign *r)
 {
-	return is_algorithm(r->algorithm) && r->digest.n == DKIM_HASH_BYTES && r->context.n <= SEALED_CONTEXT_BYTES_MAX &&
-	       r->sealed.n <= SEALED_PLAIN_BYTES_MAX + SEALED_OVERHEAD_BYTES && str_has_prefix(r->context, STR("dkim "));
+	return is_algorithm(r->algorithm) && r->digest.n == DKIM_HASH_BYTES &&
+	       r->context.n <= SEALED_CONTEXT_BYTES_MAX &&
+	       r->sealed.n <= SEALED_PLAIN_BYTES_MAX + SEALED_OVERHEAD_BYTES &&
+	       str_has_prefix(r->context, STR("dkim "));
 }
 
 bool
@@ -166,18 +171,20 @@ keys_sealed_sign(struct keys_sealed *k, const uint8_t *master, struct link *l, s
 	if (pkey != NULL)
 		memcpy(digest, r.digest.p, sizeof(digest));
 	/* A failure leaves the signature empty, which says it. */
-	if (pkey != NULL && dkim_key_sign(pkey, (enum dkim_algorithm)r.algorithm, digest, &signature) == ST_OK)
+	if (pkey != NULL &&
+	    dkim_key_sign(pkey, (enum dkim_algorithm)r.algorithm, digest, &signature) == ST_OK)
 		k->signed_n++;
 	else
 		k->failed_n++;
-	(void)rec_dkim_signed_put(
-	    link_out(l), &(struct rec_dkim_signed){.ticket = r.ticket, .signature = buf_str(&signature)});
+	(void)rec_dkim_signed_put(link_out(l),
+	    &(struct rec_dkim_signed){.ticket = r.ticket, .signature = buf_str(&signature)});
 	buf_fini(&signature);
 	return true;
 }
 
 static enum status
-key_make(const uint8_t *master, const struct rec_key_make *r, struct buf *sealed, struct buf *public)
+key_make(
+    const uint8_t *master, const struct rec_key_make *r, struct buf *sealed, struct buf *public)
 {
 	struct buf plain;
 	enum status st;
@@ -210,7 +217,8 @@ keys_sealed_make(struct keys_sealed *k, const uint8_t *master, struct link *l, s
 		buf_reset(&sealed);
 		buf_reset(&public);
 		k->failed_n++;
-		log_event(LOG_ERROR, "key.not_made", LOG_STR("key", r.context), LOG_CSTR("why", status_word(st)));
+		log_event(LOG_ERROR, "key.not_made", LOG_STR("key", r.context),
+		    LOG_CSTR("why", status_word(st)));
 	}
 	(void)rec_key_made_put(link_out(l), &(struct rec_key_made){.ask = r.ask,
 						.ok = st == ST_OK,
@@ -224,6 +232,8 @@ keys_sealed_make(struct keys_sealed *k, const uint8_t *master, struct link *l, s
 void
 keys_sealed_status(const struct keys_sealed *k, struct buf *json)
 {
-	(void)buf_putf(json, "\"dkim_open\":%zu,\"dkim_signed\":%llu,\"dkim_failed\":%llu,\"keys_made\":%llu", k->n,
-	    (unsigned long long)k->signed_n, (unsigned long long)k->failed_n, (unsigned long long)k->made_n);
+	(void)buf_putf(json,
+	    "\"dkim_open\":%zu,\"dkim_signed\":%llu,\"dkim_failed\":%llu,\"keys_made\":%llu", k->n,
+	    (unsigned long long)k->signed_n, (unsigned long long)k->failed_n,
+	    (unsigned long long)k->made_n);
 }

@@ -1,4 +1,5 @@
-/* relay: connects to other servers. The work stands in flow/relay; here its lines to queue, store, resolver and keys. */
+/* relay: connects to other servers. The work stands in flow/relay; here its lines to queue, store,
+ * resolver and keys. */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -93,8 +94,10 @@ static void
 relay_settings(struct relay_role *s)
 {
 	const struct rec_settings *o = role_settings(s->role);
-	struct relay_settings r = {
-	    .hostname = o->hostname, .port = o->relay_port, .idle_ms = o->relay_idle_ms, .routes = o->relay_routes};
+	struct relay_settings r = {.hostname = o->hostname,
+	    .port = o->relay_port,
+	    .idle_ms = o->relay_idle_ms,
+	    .routes = o->relay_routes};
 
 	/* The parent has checked them; without them mail might go where it should not. */
 	if (relay_set(s->relay, &r) != ST_OK)
@@ -157,10 +160,12 @@ relay_status(void *self, struct buf *json)
 	const struct relay_counters *n = relay_counters(s->relay);
 
 	(void)buf_putf(json,
-	    "\"connections\":%zu,\"jobs\":%zu,\"sent\":%llu,\"deferred\":%llu,\"failed\":%llu,\"connected\":%llu,\"reused\":%llu,"
+	    "\"connections\":%zu,\"jobs\":%zu,\"sent\":%llu,\"deferred\":%llu,\"failed\":%llu,"
+	    "\"connected\":%llu,\"reused\":%llu,"
 	    "\"tls_failed\":%llu",
-	    relay_connections(s->relay), relay_jobs(s->relay), (unsigned long long)n->sent, (unsigned long long)n->deferred,
-	    (unsigned long long)n->failed, (unsigned long long)n->connections, (unsigned long long)n->reused,
+	    relay_connections(s->relay), relay_jobs(s->relay), (unsigned long long)n->sent,
+	    (unsigned long long)n->deferred, (unsigned long long)n->failed,
+	    (unsigned long long)n->connections, (unsigned long long)n->reused,
 	    (unsigned long long)n->tls_failed);
 }
 

@@ -27,7 +27,8 @@ keys_record(void *arg, struct link *l, enum record_type t, struct cur *c)
 {
 	struct asked *a = arg;
 
-	return t == REC_DKIM_SIGN ? keys_sealed_sign(a->k, a->master, l, c) : keys_sealed_make(a->k, a->master, l, c);
+	return t == REC_DKIM_SIGN ? keys_sealed_sign(a->k, a->master, l, c)
+				  : keys_sealed_make(a->k, a->master, l, c);
 }
 
 static bool
@@ -105,7 +106,8 @@ turns(struct asked *a)
 static void
 make(struct asked *a, uint8_t algorithm, struct str context)
 {
-	(void)rec_key_make_put(link_out(a->peer), &(struct rec_key_make){.ask = 5, .algorithm = algorithm, .context = context});
+	(void)rec_key_make_put(link_out(a->peer),
+	    &(struct rec_key_make){.ask = 5, .algorithm = algorithm, .context = context});
 	turns(a);
 }
 
@@ -123,10 +125,12 @@ sign(struct asked *a, uint8_t algorithm, struct str context, size_t digest_n)
 static bool
 is_good(struct asked *a)
 {
-	EVP_PKEY *p = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)a->public.p, a->public.n);
+	EVP_PKEY *p = EVP_PKEY_new_raw_public_key(
+	    EVP_PKEY_ED25519, NULL, (const unsigned char *)a->public.p, a->public.n);
 	EVP_MD_CTX *c = EVP_MD_CTX_new();
 	bool ok = p != NULL && EVP_DigestVerifyInit(c, NULL, NULL, NULL, p) == 1 &&
-		  EVP_DigestVerify(c, (const unsigned char *)a->signature.p, a->signature.n, digest, sizeof(digest)) == 1;
+		  EVP_DigestVerify(c, (const unsigned char *)a->signature.p, a->signature.n, digest,
+		      sizeof(digest)) == 1;
 
 	EVP_MD_CTX_free(c);
 	EVP_PKEY_free(p);

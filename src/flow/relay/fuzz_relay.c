@@ -1,6 +1,7 @@
 /*
- * Fuzz: relay between servers, a resolver, a store and keys that answer what they like, in any order. Every message that the queue asks for is
- * answered exactly once, and at the end nothing is left.
+ * Fuzz: relay between servers, a resolver, a store and keys that answer what they like, in any
+ * order. Every message that the queue asks for is answered exactly once, and at the end nothing is
+ * left.
  *
  * The first byte chooses route, signing and flags; then each line is one thing that happens:
  *   q        the queue asks for a message             Q        for one to an address literal
@@ -10,9 +11,9 @@
  *   n answers  the resolver answers the oldest question ('|' between two)      N c  with code c
  *   s        keys sign                                S        keys fail
  *   p text   the server says text and CRLF            c text   the same without CRLF
- *   E, R     the server goes away, breaks             x t...   any record: its type by t, after the last id these bytes
- *   k c      a role goes down                         K        all are up
- *   t        time passes: a minute                    z        relay stops
+ *   E, R     the server goes away, breaks             x t...   any record: its type by t, after the
+ * last id these bytes k c      a role goes down                         K        all are up t time
+ * passes: a minute                    z        relay stops
  */
 #include <unistd.h>
 
@@ -41,9 +42,9 @@ struct talk {
 	uint64_t read_off;
 	struct sim_end *servers[SERVERS_MAX];
 	size_t servers_n;
-	uint8_t told[JOBS_MAX + 1];	/* by the queue's number of the job */
+	uint8_t told[JOBS_MAX + 1]; /* by the queue's number of the job */
 	uint64_t jobs_n;
-	uint64_t lost_up_to;	/* those up to here were asked by a queue that is gone */
+	uint64_t lost_up_to; /* those up to here were asked by a queue that is gone */
 	struct buf record, large;
 	uint8_t how;
 	bool is_ended;
@@ -78,14 +79,16 @@ on_done(struct talk *t, const struct rec_relay_done *d)
 	struct str text;
 
 	CHECK(d->job > 0 && d->job <= t->jobs_n && t->told[d->job]++ == 0);
-	CHECK(d->code >= 200 && d->code < 600 && d->class == d->code / 100 && d->outcome <= SCHEDULE_DEFERRED_MESSAGE);
+	CHECK(d->code >= 200 && d->code < 600 && d->class == d->code / 100 &&
+	      d->outcome <= SCHEDULE_DEFERRED_MESSAGE);
 	while (!cur_at_end(&c)) {
 		CHECK(cur_le32(&c, &index) && cur_u8(&c, &verdict) && verdict <= QUEUE_FAILED);
 		for (int i = 0; i < 4; i++)
 			CHECK(cur_le16(&c, &n[i]));
 		CHECK(cur_str16(&c, &text) && text.n <= RELAY_TEXT_MAX);
 		/* What a server took is not told as refused, and the other way round. */
-		CHECK((verdict <= QUEUE_RELAYED) == (n[0] < 300) && (verdict == QUEUE_FAILED) == (n[0] >= 500));
+		CHECK((verdict <= QUEUE_RELAYED) == (n[0] < 300) &&
+		      (verdict == QUEUE_FAILED) == (n[0] >= 500));
 		for (size_t i = 0; i < text.n; i++)
 			CHECK(text.p[i] >= 32 && text.p[i] < 127);
 	}
@@ -173,7 +176,8 @@ op_keys(void *arg)
 }
 
 static struct conn *
-op_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h, void *conn_arg, size_t input_bytes_max)
+op_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h, void *conn_arg,
+    size_t input_bytes_max)
 {
 	struct talk *t = arg;
 	struct sock_addr nobody = {.is_v4 = true, .port = 1};
@@ -191,8 +195,11 @@ op_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h, 
 	return c;
 }
 
-static const struct relay_ops ops = {
-    .store = op_store, .queue = op_queue, .resolver = op_resolver, .keys = op_keys, .connect = op_connect};
+static const struct relay_ops ops = {.store = op_store,
+    .queue = op_queue,
+    .resolver = op_resolver,
+    .keys = op_keys,
+    .connect = op_connect};
 
 static void
 turn(struct talk *t)
@@ -203,7 +210,8 @@ turn(struct talk *t)
 	for (int i = 0; i < 6; i++) {
 		(void)loop_turn(t->loop, 0);
 		for (size_t k = 0; k < t->servers_n; k++)
-			while (t->servers[k] != NULL && sim_read(t->servers[k], sink, sizeof(sink), &got) == ST_OK)
+			while (t->servers[k] != NULL &&
+			       sim_read(t->servers[k], sink, sizeof(sink), &got) == ST_OK)
 				continue;
 	}
 }
@@ -239,14 +247,19 @@ queue_asks(struct talk *t, struct str destination)
 	if (t->jobs_n == JOBS_MAX || t->is_down[ROLE_QUEUE])
 		return;
 	t->jobs_n++;
-	CHECK(rec_relay_put(&t->record, &(struct rec_relay){.job = t->jobs_n, .message = t->jobs_n % 3, .destination = destination}) == ST_OK);
+	CHECK(rec_relay_put(&t->record, &(struct rec_relay){.job = t->jobs_n,
+					    .message = t->jobs_n % 3,
+					    .destination = destination}) == ST_OK);
 	give(t, ROLE_QUEUE, REC_RELAY, payload_of(t));
 }
 
 static void
 store_gives(struct talk *t, struct str text, bool ok, bool is_large)
 {
-	struct rec_queue_message m = {.job = id_pop(&t->fetches), .ok = ok, .reverse_path = STR("me@us.example"), .head = STR("Received: x\r\n")};
+	struct rec_queue_message m = {.job = id_pop(&t->fetches),
+	    .ok = ok,
+	    .reverse_path = STR("me@us.example"),
+	    .head = STR("Received: x\r\n")};
 	struct buf rcpts, keys, body;
 
 	buf_init(&rcpts, 4096);
@@ -255,7 +268,9 @@ store_gives(struct talk *t, struct str text, bool ok, bool is_large)
 	for (uint32_t i = 0; i < (t->how >> 6) + 1u; i++) {
 		(void)buf_put_le32(&rcpts, i);
 		(void)buf_put_c(&rcpts, 0);
-		(void)buf_put_str16(&rcpts, i == 0 ? STR("a@b.example") : i == 1 ? STR("b@b.example") : STR("c"));
+		(void)buf_put_str16(&rcpts, i == 0   ? STR("a@b.example")
+					    : i == 1 ? STR("b@b.example")
+						     : STR("c"));
 		(void)buf_put_str16(&rcpts, STR_NULL);
 	}
 	for (int i = 0; i < ((t->how & 4) ? 2 : 0); i++) {
@@ -282,9 +297,13 @@ store_gives(struct talk *t, struct str text, bool ok, bool is_large)
 static void
 store_gives_piece(struct talk *t, bool ok)
 {
-	struct str bytes = ok ? str_take(str_from(buf_str(&t->large), (size_t)t->read_off), RELAY_PIECE_BYTES) : STR_NULL;
+	struct str bytes =
+	    ok ? str_take(str_from(buf_str(&t->large), (size_t)t->read_off), RELAY_PIECE_BYTES)
+	       : STR_NULL;
 
-	CHECK(rec_queue_piece_put(&t->record, &(struct rec_queue_piece){.job = id_pop(&t->reads), .ok = ok, .off = t->read_off, .bytes = bytes}) ==
+	CHECK(rec_queue_piece_put(&t->record,
+		  &(struct rec_queue_piece){
+		      .job = id_pop(&t->reads), .ok = ok, .off = t->read_off, .bytes = bytes}) ==
 	      ST_OK);
 	give(t, ROLE_STORE, REC_QUEUE_PIECE, payload_of(t));
 }
@@ -292,7 +311,10 @@ store_gives_piece(struct talk *t, bool ok)
 static void
 resolver_answers(struct talk *t, struct str arg, uint16_t rcode)
 {
-	struct rec_dns_answer a = {.ask = id_pop(&t->asks), .rcode = rcode, .security = rcode == 9 ? 2 : 0, .is_timeout = rcode == 8};
+	struct rec_dns_answer a = {.ask = id_pop(&t->asks),
+	    .rcode = rcode,
+	    .security = rcode == 9 ? 2 : 0,
+	    .is_timeout = rcode == 8};
 	struct buf answers;
 	struct str one;
 
@@ -313,7 +335,8 @@ keys_answer(struct talk *t, bool ok)
 	static const char signature[64];
 
 	CHECK(rec_dkim_signed_put(&t->record,
-		  &(struct rec_dkim_signed){.ticket = id_pop(&t->tickets), .signature = ok ? str_of(signature, sizeof(signature)) : STR_NULL}) == ST_OK);
+		  &(struct rec_dkim_signed){.ticket = id_pop(&t->tickets),
+		      .signature = ok ? str_of(signature, sizeof(signature)) : STR_NULL}) == ST_OK);
 	give(t, ROLE_KEYS, REC_DKIM_SIGNED, payload_of(t));
 }
 
@@ -323,7 +346,8 @@ any_record(struct talk *t, struct str arg)
 	static const struct {
 		enum role_kind from;
 		enum record_type type;
-	} types[] = {{ROLE_STORE, REC_QUEUE_MESSAGE}, {ROLE_STORE, REC_QUEUE_PIECE}, {ROLE_RESOLVER, REC_DNS_ANSWER}, {ROLE_KEYS, REC_DKIM_SIGNED}};
+	} types[] = {{ROLE_STORE, REC_QUEUE_MESSAGE}, {ROLE_STORE, REC_QUEUE_PIECE},
+	    {ROLE_RESOLVER, REC_DNS_ANSWER}, {ROLE_KEYS, REC_DKIM_SIGNED}};
 	struct ids *const ids[] = {&t->fetches, &t->reads, &t->asks, &t->tickets};
 	size_t i = arg.n > 0 ? (uint8_t)arg.p[0] % COUNT_OF(types) : 0;
 
@@ -416,8 +440,10 @@ step(struct talk *t, struct str line)
 static void
 talk_init(struct talk *t, uint8_t how)
 {
-	static const char route[] = "\x01\x00*\x09\x00" "192.0.2.1\x19\x00\x03\x04\x00user\x02\x00pw";
-	struct relay_settings o = {.hostname = STR("us.example"), .port = 25, .idle_ms = how & 2 ? 10000 : 0};
+	static const char route[] = "\x01\x00*\x09\x00"
+				    "192.0.2.1\x19\x00\x03\x04\x00user\x02\x00pw";
+	struct relay_settings o = {
+	    .hostname = STR("us.example"), .port = 25, .idle_ms = how & 2 ? 10000 : 0};
 	int fds[2];
 
 	*t = (struct talk){.how = how};
@@ -426,11 +452,14 @@ talk_init(struct talk *t, uint8_t how)
 	buf_init(&t->record, RECORD_BYTES_MAX);
 	buf_init(&t->large, LARGE_BYTES);
 	while (t->large.n + 64 <= LARGE_BYTES)
-		(void)buf_put(&t->large, STR("From: a@b with a line of sixty-four bytes for the large message\r\n"));
+		(void)buf_put(&t->large,
+		    STR("From: a@b with a line of sixty-four bytes for the large message\r\n"));
 	for (size_t i = 0; i < COUNT_OF(roles); i++) {
 		CHECK(sock_pair(fds) == ST_OK);
-		t->mine[roles[i]] = link_new(t->loop, fds[0], ROLE_RELAY, roles[i], 0, false, &mine_handler, t);
-		t->theirs[roles[i]] = link_new(t->loop, fds[1], roles[i], ROLE_RELAY, 0, false, &role_handler, t);
+		t->mine[roles[i]] =
+		    link_new(t->loop, fds[0], ROLE_RELAY, roles[i], 0, false, &mine_handler, t);
+		t->theirs[roles[i]] =
+		    link_new(t->loop, fds[1], roles[i], ROLE_RELAY, 0, false, &role_handler, t);
 	}
 	t->relay = relay_new(t->loop, &ops, t);
 	if (how & 1)
@@ -442,7 +471,8 @@ static void
 talk_fini(struct talk *t)
 {
 	/* Everybody is silent from now on: the longest times pass. */
-	for (int i = 0; i < 200 && (relay_jobs(t->relay) > 0 || relay_connections(t->relay) > 0); i++) {
+	for (int i = 0; i < 200 && (relay_jobs(t->relay) > 0 || relay_connections(t->relay) > 0);
+	     i++) {
 		clock_advance(&t->clock, 60000);
 		turn(t);
 	}

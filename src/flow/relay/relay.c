@@ -7,10 +7,14 @@
 
 enum { SWEEP_MS = 1000, FREE_TURNS_MAX = 1000 };
 
-static struct metric m_sent = METRIC_COUNTER("posthorn_relay_sent_total", "Recipients that other servers took");
-static struct metric m_deferred = METRIC_COUNTER("posthorn_relay_deferred_total", "Recipients that have to wait, for each try");
-static struct metric m_failed = METRIC_COUNTER("posthorn_relay_failed_total", "Recipients that other servers refused");
-static struct metric m_connections = METRIC_COUNTER("posthorn_relay_connections_total", "Connections to other servers");
+static struct metric m_sent =
+    METRIC_COUNTER("posthorn_relay_sent_total", "Recipients that other servers took");
+static struct metric m_deferred =
+    METRIC_COUNTER("posthorn_relay_deferred_total", "Recipients that have to wait, for each try");
+static struct metric m_failed =
+    METRIC_COUNTER("posthorn_relay_failed_total", "Recipients that other servers refused");
+static struct metric m_connections =
+    METRIC_COUNTER("posthorn_relay_connections_total", "Connections to other servers");
 
 /* ---- what the files share ---- */
 
@@ -197,7 +201,8 @@ keys_down(struct relay_job *j)
 {
 	if (j->signing == NULL || j->signing->due == 0)
 		return;
-	relay_reason_set(&j->reason, 451, 3, 0, "the message cannot be signed at the moment: keys went away");
+	relay_reason_set(
+	    &j->reason, 451, 3, 0, "the message cannot be signed at the moment: keys went away");
 	relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
 }
 
@@ -240,13 +245,13 @@ relay_new(struct loop *l, const struct relay_ops *ops, void *arg)
 	r->ops_arg = arg;
 	slots_init(&r->jobs, RELAY_JOBS_MAX);
 	slots_init(&r->asks, RELAY_JOBS_MAX * (RELAY_KEYS_MAX + 3));
-	/* Each job has one, or is about to; those that quit and linger come on top. */
-	slots_init(&r->sessions, 4 * RELAY_JOBS_MAX + RELAY_POOL_MAX);
+	slots_init(&r->sessions, RELAY_SESSIONS_MAX);
 	map_init(&r->idle, RELAY_POOL_MAX);
 	map_init(&r->bad, RELAY_BAD_MAX);
 	prng_init(&r->random, rnd_u64());
 	CHECK(relay_routes_new(STR_NULL, &r->routes) == ST_OK);
-	CHECK(relay_set(r, &(struct relay_settings){.hostname = STR("localhost"), .port = 25}) == ST_OK);
+	CHECK(relay_set(r, &(struct relay_settings){.hostname = STR("localhost"), .port = 25}) ==
+	      ST_OK);
 	return r;
 }
 

@@ -1,18 +1,25 @@
 #include "flow/relay/relay_internal.h"
 
 /*
- * The content: our signatures, the trace lines, the stored message. Of the stored message the first QUEUE_BODY_BYTES came with QUEUE_MESSAGE and
- * stay; the rest is asked of the store a piece at a time, once for the hash when there are keys, once for sending.
+ * The content: our signatures, the trace lines, the stored message. Of the stored message the first
+ * QUEUE_BODY_BYTES came with QUEUE_MESSAGE and stay; the rest is asked of the store a piece at a
+ * time, once for the hash when there are keys, once for sending.
  */
 
 bool
 relay_is_ascii(struct str s)
 {
-	uint8_t any = 0;
+	uint64_t any = 0, word;
+	size_t i = 0;
 
-	for (size_t i = 0; i < s.n; i++)
+	/* Every message is looked at. */
+	for (; i + sizeof(word) <= s.n; i += sizeof(word)) {
+		memcpy(&word, s.p + i, sizeof(word));
+		any |= word;
+	}
+	for (; i < s.n; i++)
 		any |= (uint8_t)s.p[i];
-	return any < 128;
+	return (any & UINT64_C(0x8080808080808080)) == 0;
 }
 
 bool
@@ -67,8 +74,10 @@ piece_ask(struct relay_job *j, uint64_t off)
 	buf_reset(&j->piece);
 	j->store_due_ms = store != NULL ? relay_now_ms(j->r) + RELAY_STORE_MS : 1;
 	if (store != NULL)
-		(void)rec_queue_read_put(link_out(store),
-		    &(struct rec_queue_read){.job = j->id, .message = j->message, .off = off, .bytes_max = RELAY_PIECE_BYTES});
+		(void)rec_queue_read_put(link_out(store), &(struct rec_queue_read){.job = j->id,
+							      .message = j->message,
+							      .off = off,
+							      .bytes_max = RELAY_PIECE_BYTES});
 }
 
 /* Bytes of the stored message from off on. */
@@ -156,7 +165,8 @@ relay_content_prepare(struct relay_job *j)
 	j->has_8bit = !relay_is_ascii(j->m.head) || !relay_is_ascii(str_take(j->m.body, text));
 	look_at(j, str_from(j->m.body, text));
 	j->at = j->m.body.n;
-	/* Without keys a large body is not read twice: what its sender said about it is believed. */
+	/* Without keys a large body is not read twice: what its sender said about it is believed.
+	 */
 	if (j->signing == NULL && j->m.body_bytes > j->m.body.n)
 		relay_job_prepared(j);
 	else
@@ -168,12 +178,14 @@ relay_content_piece(struct relay_job *j, const struct rec_queue_piece *p)
 {
 	if (!j->is_piece_asked || p->off != j->piece_at)
 		return true;
-	if (p->ok && (p->bytes.n == 0 || p->bytes.n > RELAY_PIECE_BYTES || p->bytes.n > j->m.body_bytes - p->off))
+	if (p->ok && (p->bytes.n == 0 || p->bytes.n > RELAY_PIECE_BYTES ||
+			 p->bytes.n > j->m.body_bytes - p->off))
 		return false;
 	j->is_piece_asked = false;
 	j->store_due_ms = 0;
 	if (!p->ok) {
-		relay_reason_set(&j->reason, 451, 3, 0, "the message cannot be read from the store at the moment");
+		relay_reason_set(&j->reason, 451, 3, 0,
+		    "the message cannot be read from the store at the moment");
 		relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
 		return true;
 	}

@@ -4,13 +4,20 @@
 #include "flow/relay/relay_internal.h"
 
 /*
- * One message on its way: fetched, given a connection, sent, told. Fetching and connecting go on side by side; sending begins when both are done.
+ * One message on its way: fetched, given a connection, sent, told. Fetching and connecting go on
+ * side by side; sending begins when both are done.
  */
 
 /* The envelope's numbers are the machine's. */
-_Static_assert((int)ENVELOPE_NEVER == (int)SMTP_CLIENT_NOTIFY_NEVER && (int)ENVELOPE_SUCCESS == (int)SMTP_CLIENT_NOTIFY_SUCCESS, "notify");
-_Static_assert((int)ENVELOPE_FAILURE == (int)SMTP_CLIENT_NOTIFY_FAILURE && (int)ENVELOPE_DELAY == (int)SMTP_CLIENT_NOTIFY_DELAY, "notify");
-_Static_assert((int)ENVELOPE_RET_FULL == (int)SMTP_CLIENT_RET_FULL && (int)ENVELOPE_RET_HDRS == (int)SMTP_CLIENT_RET_HDRS, "ret");
+_Static_assert((int)ENVELOPE_NEVER == (int)SMTP_CLIENT_NOTIFY_NEVER &&
+		   (int)ENVELOPE_SUCCESS == (int)SMTP_CLIENT_NOTIFY_SUCCESS,
+    "notify");
+_Static_assert((int)ENVELOPE_FAILURE == (int)SMTP_CLIENT_NOTIFY_FAILURE &&
+		   (int)ENVELOPE_DELAY == (int)SMTP_CLIENT_NOTIFY_DELAY,
+    "notify");
+_Static_assert((int)ENVELOPE_RET_FULL == (int)SMTP_CLIENT_RET_FULL &&
+		   (int)ENVELOPE_RET_HDRS == (int)SMTP_CLIENT_RET_HDRS,
+    "ret");
 
 /* ---- the end ---- */
 
@@ -50,7 +57,8 @@ note_session(struct relay_job *j, const struct relay_session *s)
 }
 
 static void
-result_put(struct relay_job *j, struct relay_rcpt *rcpt, enum queue_verdict verdict, const struct relay_reason *r)
+result_put(struct relay_job *j, struct relay_rcpt *rcpt, enum queue_verdict verdict,
+    const struct relay_reason *r)
 {
 	struct buf *out = &j->results;
 
@@ -142,6 +150,21 @@ connection_begin(struct relay_job *j)
 	j->session = s;
 }
 
+static void
+connect_to(struct relay_job *j, const struct relay_target *t, const struct relay_host *host,
+    bool is_mx, bool is_clear)
+{
+	/* Those that end linger for a while, and a stranger's DNS says how many addresses there
+	 * are. */
+	if (j->r->sessions.n >= RELAY_SESSIONS_MAX) {
+		relay_reason_set(
+		    &j->reason, 451, 3, 2, "too many connections are open at the moment");
+		relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
+		return;
+	}
+	j->session = relay_session_new(j, t, host, is_mx, is_clear);
+}
+
 void
 relay_job_connect(struct relay_job *j, const struct relay_target *t)
 {
@@ -149,11 +172,12 @@ relay_job_connect(struct relay_job *j, const struct relay_target *t)
 
 	CHECK(j->session == NULL);
 	if (j->r->tls == NULL && (tls == RELAY_TLS_MUST || tls == RELAY_TLS_IMPLICIT)) {
-		relay_reason_set(&j->reason, 454, 7, 4, "TLS is demanded for this route, but not to be had here");
+		relay_reason_set(&j->reason, 454, 7, 4,
+		    "TLS is demanded for this route, but not to be had here");
 		relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
 		return;
 	}
-	j->session = relay_session_new(j, t, &j->search->hosts[t->host], j->search->is_mx, false);
+	connect_to(j, t, &j->search->hosts[t->host], j->search->is_mx, false);
 }
 
 static bool
@@ -169,7 +193,7 @@ lost_before_ready(struct relay_job *j, const struct relay_session *s, enum relay
 	if (how == RELAY_LOST_TLS && is_tls_optional(s)) {
 		/* RFC 7435 3: better in clear than not at all. */
 		j->r->counters.tls_failed++;
-		j->session = relay_session_new(j, &s->target, &s->host, s->is_mx, true);
+		connect_to(j, &s->target, &s->host, s->is_mx, true);
 		return;
 	}
 	if (how == RELAY_LOST_CONNECT)
@@ -180,7 +204,8 @@ lost_before_ready(struct relay_job *j, const struct relay_session *s, enum relay
 }
 
 void
-relay_job_lost(struct relay_job *j, const struct relay_session *s, enum relay_lost how, const struct relay_reason *reason)
+relay_job_lost(struct relay_job *j, const struct relay_session *s, enum relay_lost how,
+    const struct relay_reason *reason)
 {
 	bool is_ours = s->is_begun && reason->code >= 500;
 
@@ -244,7 +269,8 @@ rcpts_take(struct relay_job *j)
 static bool
 is_too_late(const struct relay_job *j)
 {
-	return j->m.by_ms != 0 && j->m.by_mode == 'R' && clock_wall_ms(loop_clock(j->r->loop)) >= j->m.by_ms;
+	return j->m.by_ms != 0 && j->m.by_mode == 'R' &&
+	       clock_wall_ms(loop_clock(j->r->loop)) >= j->m.by_ms;
 }
 
 static void
@@ -277,13 +303,15 @@ relay_job_message(struct relay_job *j, struct str payload)
 	c = cur_of(str_of(j->record, payload.n));
 	CHECK(rec_queue_message_take(&c, &j->m));
 	if (!j->m.ok) {
-		relay_reason_set(&j->reason, 451, 3, 0, "the message cannot be read from the store at the moment");
+		relay_reason_set(&j->reason, 451, 3, 0,
+		    "the message cannot be read from the store at the moment");
 		relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
 		return true;
 	}
 	if (!rcpts_take(j) || j->m.body.n > j->m.body_bytes ||
 	    (j->m.keys.n > 0 && j->rcpts_n > 0 && relay_sign_new(j) != ST_OK)) {
-		relay_reason_set(&j->reason, 451, 3, 0, "the store gave a message that cannot be read");
+		relay_reason_set(
+		    &j->reason, 451, 3, 0, "the store gave a message that cannot be read");
 		relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
 		return false;
 	}
@@ -324,7 +352,8 @@ row_make(struct relay_job *j)
 		if (rcpt->state == RELAY_RCPT_DONE)
 			continue;
 		rcpt->state = RELAY_RCPT_DUE;
-		j->row[n] = (struct smtp_client_rcpt){.path = rcpt->path, .notify = rcpt->notify, .orcpt = rcpt->orcpt};
+		j->row[n] = (struct smtp_client_rcpt){
+		    .path = rcpt->path, .notify = rcpt->notify, .orcpt = rcpt->orcpt};
 		j->row_rcpt[n++] = i;
 	}
 	CHECK(n > 0);
@@ -340,8 +369,8 @@ needs_utf8(const struct relay_job *j)
 
 	if (!(j->m.flags & ENVELOPE_UTF8))
 		return false;
-	if (!relay_content_header(j, &header) || !relay_is_ascii(header) || !relay_is_ascii(j->m.head) ||
-	    !relay_is_ascii(j->m.reverse_path))
+	if (!relay_content_header(j, &header) || !relay_is_ascii(header) ||
+	    !relay_is_ascii(j->m.head) || !relay_is_ascii(j->m.reverse_path))
 		return true;
 	for (size_t i = 0; i < j->mail.rcpts_n; i++)
 		if (!relay_is_ascii(j->row[i].path) || !relay_is_ascii(j->row[i].orcpt))
@@ -372,7 +401,8 @@ relay_job_mail_make(struct relay_job *j)
 	m->is_smtputf8 = needs_utf8(j);
 	m->ret = j->m.ret <= SMTP_CLIENT_RET_HDRS ? j->m.ret : SMTP_CLIENT_RET_NONE;
 	m->envid = j->m.envid;
-	m->has_priority = j->m.priority <= 2 * ENVELOPE_PRIORITY_ZERO && j->m.priority != ENVELOPE_PRIORITY_ZERO;
+	m->has_priority =
+	    j->m.priority <= 2 * ENVELOPE_PRIORITY_ZERO && j->m.priority != ENVELOPE_PRIORITY_ZERO;
 	if (m->has_priority)
 		m->priority = (int8_t)(j->m.priority - ENVELOPE_PRIORITY_ZERO);
 	by_make(j);
@@ -418,7 +448,8 @@ relay_job_rcpt(struct relay_job *j, uint32_t row, const struct smtp_reply *reply
 		return;
 	}
 	relay_reason_reply(&said, reply);
-	/* RFC 5321 4.5.3.1.10: too many recipients; 552 means the same, from servers that know no better. */
+	/* RFC 5321 4.5.3.1.10: too many recipients; 552 means the same, from servers that know no
+	 * better. */
 	if (reply->code == 552)
 		relay_reason_set(&said, 452, 5, 3, "%.*s", STR_ARG(reply->text));
 	/* The last reason is told for all that have no result, so one of those that wait stays. */
@@ -436,8 +467,9 @@ static bool
 is_again(const struct relay_job *j)
 {
 	/* A round that got nobody through would only be repeated. */
-	return j->accepted_n > 0 && j->rounds_n < RELAY_ROUNDS_MAX && j->session->messages_n + 1 < RELAY_MESSAGES_MAX &&
-	       j->has_again && smtp_client_can_mail(&j->session->smtp);
+	return j->accepted_n > 0 && j->rounds_n < RELAY_ROUNDS_MAX &&
+	       j->session->messages_n + 1 < RELAY_MESSAGES_MAX && j->has_again &&
+	       smtp_client_can_mail(&j->session->smtp);
 }
 
 static void
@@ -460,7 +492,11 @@ relay_job_sent(struct relay_job *j, const struct smtp_reply *reply, bool is_dsn)
 		if (rcpt->state != RELAY_RCPT_ACCEPTED)
 			continue;
 		/* RFC 3461 5.2.2, 5.2.3 */
-		result_put(j, rcpt, reply->code >= 300 ? verdict_of(&said) : is_dsn ? QUEUE_DELIVERED : QUEUE_RELAYED, &said);
+		result_put(j, rcpt,
+		    reply->code >= 300 ? verdict_of(&said)
+		    : is_dsn	       ? QUEUE_DELIVERED
+				       : QUEUE_RELAYED,
+		    &said);
 	}
 	if (reply->code >= 300)
 		j->accepted_n = 0;
@@ -487,12 +523,14 @@ fetch(struct relay_job *j)
 
 	j->store_due_ms = store != NULL ? relay_now_ms(j->r) + RELAY_STORE_MS : 1;
 	if (store != NULL)
-		(void)rec_queue_fetch_put(link_out(store), &(struct rec_queue_fetch){.job = j->id,
-							       .message = j->message,
-							       .destination = str_of(j->destination, j->destination_n)});
+		(void)rec_queue_fetch_put(
+		    link_out(store), &(struct rec_queue_fetch){.job = j->id,
+					 .message = j->message,
+					 .destination = str_of(j->destination, j->destination_n)});
 }
 
-/* The queue came back and asks again for what is still on its way: its answer is the answer to both. */
+/* The queue came back and asks again for what is still on its way: its answer is the answer to
+ * both. */
 static bool
 adopt(struct relay *r, const struct rec_relay *rec)
 {
@@ -533,7 +571,8 @@ relay_job_new(struct relay *r, const struct rec_relay *rec)
 	if (r->orphans_n > 0 && adopt(r, rec))
 		return true;
 	if (r->is_stopping || r->jobs.n == RELAY_JOBS_MAX) {
-		refuse(r, rec, r->is_stopping ? "the relay is stopping" : "too many messages are under way");
+		refuse(r, rec,
+		    r->is_stopping ? "the relay is stopping" : "too many messages are under way");
 		return true;
 	}
 	j = calloc(1, sizeof(*j));
@@ -541,7 +580,8 @@ relay_job_new(struct relay *r, const struct rec_relay *rec)
 	j->r = r;
 	j->queue_job = rec->job;
 	j->message = rec->message;
-	memcpy(j->destination, rec->destination.p != NULL ? rec->destination.p : "", rec->destination.n);
+	memcpy(j->destination, rec->destination.p != NULL ? rec->destination.p : "",
+	    rec->destination.n);
 	j->destination_n = (uint8_t)rec->destination.n;
 	buf_init(&j->results, RELAY_RESULTS_BYTES_MAX);
 	buf_init(&j->signatures, RELAY_KEYS_MAX * DKIM_FIELD_BYTES_MAX);
@@ -574,9 +614,11 @@ relay_job_check_time(struct relay_job *j, uint64_t now_ms)
 	if (j->store_due_ms != 0 && j->store_due_ms <= now_ms) {
 		relay_job_store_down(j);
 	} else if (j->signing != NULL && j->signing->due > 0 && j->signing->due_ms <= now_ms) {
-		relay_reason_set(&j->reason, 451, 3, 0, "the message cannot be signed at the moment: no answer");
+		relay_reason_set(
+		    &j->reason, 451, 3, 0, "the message cannot be signed at the moment: no answer");
 		relay_job_defer(j, SCHEDULE_DEFERRED_MESSAGE);
-	} else if (j->search != NULL && j->search->dns_due_ms != 0 && j->search->dns_due_ms <= now_ms) {
+	} else if (j->search != NULL && j->search->dns_due_ms != 0 &&
+		   j->search->dns_due_ms <= now_ms) {
 		relay_search_down(j);
 	}
 }

@@ -1,8 +1,10 @@
 #include "flow/relay/relay_internal.h"
 
-/* Idle connections by whose mail they take. The one used last is taken first: the others may end. */
+/* Idle connections by whose mail they take. The one used last is taken first: the others may end.
+ */
 
-/* A destination and a route's domain are apart: "*" is no destination, and a route's own domain always goes by it. */
+/* A destination and a route's domain are apart: "*" is no destination, and a route's own domain
+ * always goes by it. */
 static struct str
 key_of(const struct relay_session *s)
 {
@@ -25,8 +27,9 @@ relay_pool_put(struct relay_session *s)
 	struct relay_session *head = map_get(&r->idle, key_of(s));
 
 	CHECK(!s->is_idle && s->job == NULL);
-	if (r->is_stopping || r->idle_ms == 0 || r->idle_n == RELAY_POOL_MAX || s->routes != r->routes ||
-	    s->messages_n >= RELAY_MESSAGES_MAX || !smtp_client_can_mail(&s->smtp))
+	if (r->is_stopping || r->idle_ms == 0 || r->idle_n == RELAY_POOL_MAX ||
+	    s->routes != r->routes || s->messages_n >= RELAY_MESSAGES_MAX ||
+	    !smtp_client_can_mail(&s->smtp))
 		return false;
 	s->idle_next = head;
 	s->idle_prev = NULL;
@@ -59,7 +62,8 @@ relay_pool_remove(struct relay_session *s)
 struct relay_session *
 relay_pool_take(struct relay *r, const struct relay_job *j)
 {
-	struct str key = j->route != NULL ? j->route->domain : str_of(j->destination, j->destination_n);
+	struct str key =
+	    j->route != NULL ? j->route->domain : str_of(j->destination, j->destination_n);
 	struct relay_session *s = r->idle_n > 0 ? map_get(&r->idle, key) : NULL;
 
 	if (s == NULL)

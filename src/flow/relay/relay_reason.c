@@ -9,7 +9,8 @@ text_set(struct relay_reason *r, struct str text)
 }
 
 void
-relay_reason_set(struct relay_reason *r, uint16_t code, uint16_t subject, uint16_t detail, const char *fmt, ...)
+relay_reason_set(
+    struct relay_reason *r, uint16_t code, uint16_t subject, uint16_t detail, const char *fmt, ...)
 {
 	struct buf text;
 	va_list ap;
@@ -46,8 +47,9 @@ relay_reason_soften(struct relay_reason *r, const struct relay_session *s)
 
 	buf_init(&who, 512);
 	relay_session_name_put(&who, &s->host, &s->target.addr);
-	relay_reason_set(r, was.code >= 500 ? 451 : was.code, was.enhanced[1], was.enhanced[2], "%.*s: %u %.*s",
-	    STR_ARG(buf_str(&who)), (unsigned)was.code, STR_ARG(relay_reason_text(&was)));
+	relay_reason_set(r, was.code >= 500 ? 451 : was.code, was.enhanced[1], was.enhanced[2],
+	    "%.*s: %u %.*s", STR_ARG(buf_str(&who)), (unsigned)was.code,
+	    STR_ARG(relay_reason_text(&was)));
 	buf_fini(&who);
 }
 

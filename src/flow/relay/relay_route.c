@@ -11,8 +11,9 @@ route_take(struct cur *c, struct relay_route *out)
 {
 	return cur_str16(c, &out->domain) && cur_str16(c, &out->host) && cur_le16(c, &out->port) &&
 	       cur_u8(c, &out->tls) && cur_str16(c, &out->user) && cur_str16(c, &out->password) &&
-	       out->domain.n > 0 && out->domain.n <= RELAY_DESTINATION_BYTES_MAX && out->host.n > 0 &&
-	       out->host.n <= RELAY_HOST_BYTES_MAX && out->tls <= RELAY_TLS_NEVER && out->port != 0 &&
+	       out->domain.n > 0 && out->domain.n <= RELAY_DESTINATION_BYTES_MAX &&
+	       out->host.n > 0 && out->host.n <= RELAY_HOST_BYTES_MAX &&
+	       out->tls <= RELAY_TLS_NEVER && out->port != 0 &&
 	       out->user.n <= SASL_NAME_BYTES_MAX && out->password.n <= SASL_PASSWORD_BYTES_MAX;
 }
 

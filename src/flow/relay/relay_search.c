@@ -3,15 +3,16 @@
 #include "flow/relay/relay_internal.h"
 
 /*
- * Where a destination is (RFC 5321 5.1, RFC 7505). A list of hosts, by MX or from the route; for each in turn its addresses, when those before
- * did not do; addresses that did not answer lately come after all others.
+ * Where a destination is (RFC 5321 5.1, RFC 7505). A list of hosts, by MX or from the route; for
+ * each in turn its addresses, when those before did not do; addresses that did not answer lately
+ * come after all others.
  */
 
 /* One MX while they are put in order. */
 struct mx {
 	struct str name;
 	uint16_t preference;
-	uint32_t tie;	/* random: equal ones take turns */
+	uint32_t tie; /* random: equal ones take turns */
 };
 
 /* ---- asking ---- */
@@ -19,7 +20,8 @@ struct mx {
 static void
 ask(struct relay_job *j, struct relay_ask *a, uint8_t kind, struct str name)
 {
-	static const uint16_t types[] = {[RELAY_ASK_MX] = DNS_MX, [RELAY_ASK_A] = DNS_A, [RELAY_ASK_AAAA] = DNS_AAAA};
+	static const uint16_t types[] = {
+	    [RELAY_ASK_MX] = DNS_MX, [RELAY_ASK_A] = DNS_A, [RELAY_ASK_AAAA] = DNS_AAAA};
 	struct link *l = j->r->ops->resolver(j->r->ops_arg);
 
 	relay_ask_add(j, a, kind, 0);
@@ -29,7 +31,8 @@ ask(struct relay_job *j, struct relay_ask *a, uint8_t kind, struct str name)
 		j->search->dns_due_ms = 1;
 		return;
 	}
-	(void)rec_dns_put(link_out(l), &(struct rec_dns){.ask = a->id, .rrtype = types[kind], .name = name});
+	(void)rec_dns_put(
+	    link_out(l), &(struct rec_dns){.ask = a->id, .rrtype = types[kind], .name = name});
 }
 
 static bool
@@ -122,7 +125,8 @@ search_over(struct relay_job *j)
 
 	if (!is_here)
 		/* RFC 5321 5.1: the domain has hosts that do not exist */
-		relay_reason_set(&j->reason, 550, 4, 4, "no host of %.*s has an address", (int)j->destination_n, j->destination);
+		relay_reason_set(&j->reason, 550, 4, 4, "no host of %.*s has an address",
+		    (int)j->destination_n, j->destination);
 	relay_search_free(j);
 	if (is_here)
 		relay_job_defer(j, SCHEDULE_FAILED_DESTINATION);
@@ -160,8 +164,8 @@ relay_search_next(struct relay_job *j)
 static void
 look_up_failed(struct relay_job *j, struct str name, const struct rec_dns_answer *a)
 {
-	const char *why = a->security == 2    ? "its DNSSEC signatures are bogus"
-			  : a->is_timeout     ? "no answer in time"
+	const char *why = a->security == 2	     ? "its DNSSEC signatures are bogus"
+			  : a->is_timeout	     ? "no answer in time"
 			  : a->rcode == DNS_SERVFAIL ? "the name servers fail"
 						     : "the resolver refuses";
 
@@ -172,7 +176,8 @@ look_up_failed(struct relay_job *j, struct str name, const struct rec_dns_answer
 static bool
 is_answered(const struct rec_dns_answer *a)
 {
-	return !a->is_timeout && a->security != 2 && (a->rcode == DNS_NOERROR || a->rcode == DNS_NXDOMAIN);
+	return !a->is_timeout && a->security != 2 &&
+	       (a->rcode == DNS_NOERROR || a->rcode == DNS_NXDOMAIN);
 }
 
 static void
@@ -256,7 +261,8 @@ mx_list(struct relay_job *j, struct str answers, struct mx *list, size_t max)
 static void
 fail(struct relay_job *j, uint16_t code, uint16_t subject, uint16_t detail, const char *text)
 {
-	relay_reason_set(&j->reason, code, subject, detail, "%.*s%s", (int)j->destination_n, j->destination, text);
+	relay_reason_set(&j->reason, code, subject, detail, "%.*s%s", (int)j->destination_n,
+	    j->destination, text);
 	relay_search_free(j);
 	relay_job_fail(j);
 }
@@ -305,7 +311,8 @@ on_mx_list(struct relay_job *j, const struct mx *list, size_t n)
 		return;
 	}
 	for (size_t i = 0; i < kept; i++) {
-		/* A name is wanted there (RFC 5321 5.1): an address is a mistake, and has no address itself. */
+		/* A name is wanted there (RFC 5321 5.1): an address is a mistake, and has no
+		 * address itself. */
 		if (sock_ip_parse(list[i].name, &addr) != ST_OK && !str_eq(list[i].name, STR(".")))
 			host_add(j->search, list[i].name);
 	}
@@ -358,7 +365,8 @@ relay_search_down(struct relay_job *j)
 		return;
 	asks_drop(j);
 	j->search->is_temporary = true;
-	relay_reason_set(&j->reason, 451, 4, 3, "DNS of %.*s: the resolver does not answer", (int)j->destination_n, j->destination);
+	relay_reason_set(&j->reason, 451, 4, 3, "DNS of %.*s: the resolver does not answer",
+	    (int)j->destination_n, j->destination);
 	/* Those found before it went away. */
 	targets_add(j, j->search->host_next > 0 ? (uint8_t)(j->search->host_next - 1) : 0);
 	relay_search_next(j);

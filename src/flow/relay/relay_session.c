@@ -5,16 +5,20 @@
 #include "base/log.h"
 #include "flow/relay/relay_internal.h"
 
-/* One connection: connect, TLS, hello, login; then a message, another, or rest. It ends in on_closed, and nowhere else. */
+/* One connection: connect, TLS, hello, login; then a message, another, or rest. It ends in
+ * on_closed, and nowhere else. */
 
 static void session_drive(struct relay_session *s, struct cur *in);
 
 void
 relay_session_name_put(struct buf *out, const struct relay_host *host, const struct sock_addr *a)
 {
+	struct sock_addr own;
+
 	(void)buf_put(out, relay_host_str(host));
-	/* A literal says it already. */
-	if (host->n > 0 && host->name[0] == '[')
+	/* An address says it already. */
+	if ((host->n > 0 && host->name[0] == '[') ||
+	    sock_ip_parse(relay_host_str(host), &own) == ST_OK)
 		return;
 	(void)buf_put(out, STR(" ["));
 	(void)sock_ip_put(out, a);
@@ -23,7 +27,8 @@ relay_session_name_put(struct buf *out, const struct relay_host *host, const str
 
 /* ---- ends ---- */
 
-/* The job goes on without this session. Nothing is asked of the machine any more: it borrows from the job. */
+/* The job goes on without this session. Nothing is asked of the machine any more: it borrows from
+ * the job. */
 static void
 session_lost(struct relay_session *s, enum relay_lost how, const struct relay_reason *reason)
 {
@@ -41,20 +46,22 @@ session_lost(struct relay_session *s, enum relay_lost how, const struct relay_re
 
 /* "BEFOREmx.example.net [192.0.2.1]: TEXTWHY" */
 static void
-reason_named(struct relay_reason *out, const struct relay_session *s, uint16_t code, uint16_t subject, uint16_t detail,
-    const char *text, struct str why)
+reason_named(struct relay_reason *out, const struct relay_session *s, uint16_t code,
+    uint16_t subject, uint16_t detail, const char *text, struct str why)
 {
 	struct buf who;
 
 	buf_init(&who, 512);
 	relay_session_name_put(&who, &s->host, &s->target.addr);
-	relay_reason_set(out, code, subject, detail, "%.*s: %s%.*s", STR_ARG(buf_str(&who)), text, STR_ARG(why));
+	relay_reason_set(
+	    out, code, subject, detail, "%.*s: %s%.*s", STR_ARG(buf_str(&who)), text, STR_ARG(why));
 	buf_fini(&who);
 }
 
 /* A temporary failure of the network (RFC 3463 3.5), or of TLS (3.8). */
 static void
-session_lost_by(struct relay_session *s, enum relay_lost how, uint16_t detail, const char *text, const char *why)
+session_lost_by(struct relay_session *s, enum relay_lost how, uint16_t detail, const char *text,
+    const char *why)
 {
 	struct relay_reason reason;
 
@@ -128,7 +135,8 @@ is_private(const struct relay_session *s)
 static bool
 mech_choose(const struct relay_session *s, enum sasl_mech *out)
 {
-	static const enum sasl_mech best[] = {SASL_SCRAM_SHA_256, SASL_SCRAM_SHA_1, SASL_PLAIN, SASL_LOGIN};
+	static const enum sasl_mech best[] = {
+	    SASL_SCRAM_SHA_256, SASL_SCRAM_SHA_1, SASL_PLAIN, SASL_LOGIN};
 
 	for (size_t i = 0; i < COUNT_OF(best); i++) {
 		if (!smtp_client_has_mech(&s->smtp, sasl_mech_name(best[i])))
@@ -141,7 +149,8 @@ mech_choose(const struct relay_session *s, enum sasl_mech *out)
 	return false;
 }
 
-/* RFC 4954: whatever is wrong with the login, the administrator can mend it, and the message waits for that. */
+/* RFC 4954: whatever is wrong with the login, the administrator can mend it, and the message waits
+ * for that. */
 static void
 auth_lost(struct relay_session *s, const char *why, struct str detail)
 {
@@ -178,13 +187,15 @@ auth_begin(struct relay_session *s)
 	sasl_nonce(random, s->auth->nonce);
 	s->auth->scram.nonce = str_of(s->auth->nonce, sizeof(s->auth->nonce));
 	s->auth->is_proved = !sasl_mech_is_scram(mech);
-	sasl_client_init(&s->auth->sasl, mech, s->route->user, STR_NULL, s->route->password, &s->auth->scram);
+	sasl_client_init(
+	    &s->auth->sasl, mech, s->route->user, STR_NULL, s->route->password, &s->auth->scram);
 	if (sasl_client_step(&s->auth->sasl, STR_NULL, &s->auth->arena, &step) == SASL_FAIL) {
 		auth_lost(s, "user or password of its route cannot be used", STR_NULL);
 		return;
 	}
 	has_initial = mech != SASL_LOGIN;
-	if (smtp_client_auth(&s->smtp, out, sasl_mech_name(mech), has_initial, step.challenge) == ST_OK)
+	if (smtp_client_auth(&s->smtp, out, sasl_mech_name(mech), has_initial, step.challenge) ==
+	    ST_OK)
 		return;
 	s->auth->initial = step.challenge;
 	s->auth->has_initial = true;
@@ -238,6 +249,8 @@ relay_session_begin(struct relay_session *s)
 
 	CHECK(s->is_ready && !s->is_begun && s->job != NULL);
 	s->is_begun = true;
+	/* The times of the last message are over, also where this one waits for the same thing. */
+	s->deadline_phase = SMTP_PHASE_IDLE;
 	relay_job_mail_make(s->job);
 	smtp_client_mail(&s->smtp, &s->job->mail);
 	if (!s->is_driving)
@@ -265,7 +278,8 @@ session_pump(struct relay_session *s)
 		if (st == ST_OK)
 			relay_content_took(s->job, bytes.n);
 	}
-	/* ST_LIMIT: drained comes. ST_MORE: SMTP_CL_DATA comes again. Else the machine says what is. */
+	/* ST_LIMIT: drained comes. ST_MORE: SMTP_CL_DATA comes again. Else the machine says what
+	 * is. */
 }
 
 void
@@ -318,7 +332,8 @@ static void
 session_starttls(struct relay_session *s)
 {
 	s->is_handshaking = true;
-	conn_start_tls_client(s->conn, s->r->tls, &(struct tls_client_options){.server_name = relay_host_str(&s->host)});
+	conn_start_tls_client(s->conn, s->r->tls,
+	    &(struct tls_client_options){.server_name = relay_host_str(&s->host)});
 }
 
 /* False: this input is over for now. */
@@ -371,8 +386,8 @@ session_event(struct relay_session *s, const struct smtp_client_event *ev)
 }
 
 /*
- * RFC 5321 4.5.3.2: each time begins again with a reply, and with each piece of content that has left; not with each byte of
- * a line.
+ * RFC 5321 4.5.3.2: each time begins again with a reply, and with each piece of content that has
+ * left; not with each byte of a line.
  */
 static void
 session_deadline(struct relay_session *s, bool is_progress)
@@ -393,8 +408,10 @@ session_deadline(struct relay_session *s, bool is_progress)
 
 	enum smtp_client_phase phase = smtp_client_phase(&s->smtp);
 
-	/* An idle one has the pool's; one that waits for our own roles is watched over by its job. */
-	if (s->is_ended || s->is_idle || s->is_handshaking || (!is_progress && phase == s->deadline_phase))
+	/* An idle one has the pool's; one that waits for our own roles is watched over by its job.
+	 */
+	if (s->is_ended || s->is_idle || s->is_handshaking ||
+	    (!is_progress && phase == s->deadline_phase))
 		return;
 	s->deadline_phase = (uint8_t)phase;
 	conn_deadline(s->conn, ms[phase]);
@@ -424,8 +441,8 @@ is_ourselves(const struct relay_session *s, struct str input)
 	struct str line;
 	size_t n;
 
-	if (!s->is_mx || s->is_ready || smtp_client_phase(&s->smtp) > SMTP_PHASE_HELLO || !cur_take_line(&c, &line) || line.n < 5 ||
-	    line.p[0] != '2')
+	if (!s->is_mx || s->is_ready || smtp_client_phase(&s->smtp) > SMTP_PHASE_HELLO ||
+	    !cur_take_line(&c, &line) || line.n < 5 || line.p[0] != '2')
 		return false;
 	line = str_from(line, 4);
 	n = str_find_char(line, ' ');
@@ -470,7 +487,8 @@ on_connected(void *arg, struct conn *c)
 		return;
 	if (s->tls_mode == RELAY_TLS_IMPLICIT) {
 		s->is_handshaking = true;
-		conn_start_tls_client(c, s->r->tls, &(struct tls_client_options){.server_name = relay_host_str(&s->host)});
+		conn_start_tls_client(c, s->r->tls,
+		    &(struct tls_client_options){.server_name = relay_host_str(&s->host)});
 		return;
 	}
 	session_deadline(s, true);
@@ -558,7 +576,8 @@ on_timeout(void *arg, struct conn *c)
 	else
 		conn_abort(c);
 	if (!s->is_ended)
-		session_lost_by(s, RELAY_LOST_NAMED, 2, "timed out waiting for ", phase_word(smtp_client_phase(&s->smtp)));
+		session_lost_by(s, RELAY_LOST_NAMED, 2, "timed out waiting for ",
+		    phase_word(smtp_client_phase(&s->smtp)));
 }
 
 static void
@@ -572,7 +591,8 @@ session_closed(struct relay_session *s, struct conn *c, enum conn_end why)
 	else if (why == CONN_END_LIMIT)
 		session_lost_by(s, RELAY_LOST_NAMED, 2, "a line is too long", "");
 	else
-		session_lost_by(s, RELAY_LOST_NAMED, 2, "the connection was closed before ", phase_word(smtp_client_phase(&s->smtp)));
+		session_lost_by(s, RELAY_LOST_NAMED, 2, "the connection was closed before ",
+		    phase_word(smtp_client_phase(&s->smtp)));
 }
 
 static void
@@ -631,13 +651,15 @@ session_connect(struct relay_session *s)
 	const struct relay *r = s->r;
 
 	if (r->ops->connect != NULL)
-		return r->ops->connect(r->ops_arg, &s->target.addr, &session_handler, s, SMTP_CLIENT_REPLY_LINE_MAX);
-	return conn_new_connect(r->loop, &s->target.addr, NULL, &session_handler, s, SMTP_CLIENT_REPLY_LINE_MAX);
+		return r->ops->connect(
+		    r->ops_arg, &s->target.addr, &session_handler, s, SMTP_CLIENT_REPLY_LINE_MAX);
+	return conn_new_connect(
+	    r->loop, &s->target.addr, NULL, &session_handler, s, SMTP_CLIENT_REPLY_LINE_MAX);
 }
 
 struct relay_session *
-relay_session_new(
-    struct relay_job *j, const struct relay_target *t, const struct relay_host *host, bool is_mx, bool is_clear)
+relay_session_new(struct relay_job *j, const struct relay_target *t, const struct relay_host *host,
+    bool is_mx, bool is_clear)
 {
 	struct relay_session *s = calloc(1, sizeof(*s));
 	struct relay *r = j->r;
@@ -650,7 +672,8 @@ relay_session_new(
 	s->host = *host;
 	s->target = *t;
 	s->is_mx = is_mx;
-	relay_host_set(&s->key, j->route != NULL ? j->route->domain : str_of(j->destination, j->destination_n));
+	relay_host_set(&s->key,
+	    j->route != NULL ? j->route->domain : str_of(j->destination, j->destination_n));
 	s->tls_mode = j->route != NULL ? j->route->tls : RELAY_TLS_MAY;
 	if (is_clear)
 		clear_note(s, &j->reason);

@@ -4,8 +4,9 @@
 #include "flow/relay/relay_internal.h"
 
 /*
- * DKIM (RFC 6376): the hash of the body is made here, the header's as well; `keys` signs 32 bytes for each key. The fields of the stored message are
- * signed, not the trace lines that we put in front of it.
+ * DKIM (RFC 6376): the hash of the body is made here, the header's as well; `keys` signs 32 bytes
+ * for each key. The fields of the stored message are signed, not the trace lines that we put in
+ * front of it.
  */
 
 enum { CONTEXT_BYTES_MAX = 1024 };
@@ -13,7 +14,8 @@ enum { CONTEXT_BYTES_MAX = 1024 };
 static bool
 key_take(struct cur *c, struct relay_sign *out)
 {
-	return cur_u8(c, &out->algorithm) && cur_str16(c, &out->selector) && cur_str16(c, &out->sealed) &&
+	return cur_u8(c, &out->algorithm) && cur_str16(c, &out->selector) &&
+	       cur_str16(c, &out->sealed) &&
 	       (out->algorithm == DKIM_RSA_SHA256 || out->algorithm == DKIM_ED25519_SHA256);
 }
 
@@ -73,16 +75,17 @@ sign_ask(struct relay_job *j, struct link *keys, uint8_t i, const uint8_t digest
 	(void)buf_put(&context, k->selector);
 	relay_ask_add(j, &k->ask, RELAY_ASK_SIGN, i);
 	(void)rec_dkim_sign_put(link_out(keys), &(struct rec_dkim_sign){.ticket = k->ask.id,
-							 .algorithm = k->algorithm,
-							 .context = buf_str(&context),
-							 .sealed = k->sealed,
-							 .digest = str_of(digest, DKIM_HASH_BYTES)});
+						    .algorithm = k->algorithm,
+						    .context = buf_str(&context),
+						    .sealed = k->sealed,
+						    .digest = str_of(digest, DKIM_HASH_BYTES)});
 	buf_fini(&context);
 	j->signing->due++;
 }
 
 static enum status
-sign_one(struct relay_job *j, struct link *keys, uint8_t i, struct str header, const uint8_t hash[DKIM_HASH_BYTES])
+sign_one(struct relay_job *j, struct link *keys, uint8_t i, struct str header,
+    const uint8_t hash[DKIM_HASH_BYTES])
 {
 	struct relay_sign *k = &j->signing->key[i];
 	uint8_t digest[DKIM_HASH_BYTES];
@@ -128,8 +131,8 @@ relay_sign_begin(struct relay_job *j)
 		st = sign_one(j, keys, i, header, hash);
 	/* What cannot be signed, such as a message without From, is not better kept back. */
 	if (st != ST_OK)
-		log_event(LOG_WARN, "relay.unsigned", LOG_U64("message", j->message), LOG_STR("domain", j->m.sign_domain),
-		    LOG_CSTR("why", status_word(st)));
+		log_event(LOG_WARN, "relay.unsigned", LOG_U64("message", j->message),
+		    LOG_STR("domain", j->m.sign_domain), LOG_CSTR("why", status_word(st)));
 	s->due_ms = relay_now_ms(j->r) + RELAY_SIGN_MS;
 	if (s->due == 0) {
 		relay_sign_free(j);
@@ -146,16 +149,19 @@ sign_over(struct relay_job *j)
 	for (size_t i = 0; i < s->n; i++) {
 		const struct relay_sign *k = &s->key[i];
 		if (k->signature_n > 0 &&
-		    dkim_sign_end(&k->sign, str_of(k->signature, k->signature_n), &j->signatures) == ST_OK)
+		    dkim_sign_end(&k->sign, str_of(k->signature, k->signature_n), &j->signatures) ==
+			ST_OK)
 			signed_n++;
 		else
 			log_event(LOG_WARN, "relay.key_failed", LOG_U64("message", j->message),
 			    LOG_STR("domain", j->m.sign_domain), LOG_STR("selector", k->selector));
 	}
 	relay_sign_free(j);
-	/* One good signature is as good as two; none, where there should be one, is spam to many. */
+	/* One good signature is as good as two; none, where there should be one, is spam to many.
+	 */
 	if (signed_n == 0)
-		sign_failed(j, "the message cannot be signed at the moment: its keys cannot be used");
+		sign_failed(
+		    j, "the message cannot be signed at the moment: its keys cannot be used");
 	else
 		relay_job_prepared(j);
 }

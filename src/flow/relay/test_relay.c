@@ -1,4 +1,5 @@
-/* Relay against played roles and servers: where mail goes, what becomes of each recipient, and what hostile servers cannot do. */
+/* Relay against played roles and servers: where mail goes, what becomes of each recipient, and what
+ * hostile servers cannot do. */
 #include <stdlib.h>
 
 #include "base/check.h"
@@ -44,7 +45,9 @@ sends_one(void)
 	EXPECT_STR(str_of_c(d->tls), STR(""));
 	EXPECT(has(&p->commands, "EHLO us.example\nMAIL FROM:<me@us.example>"));
 	EXPECT(has(&p->commands, "RCPT TO:<you@a.example>"));
-	EXPECT_STR(buf_str(&p->content), STR("Received: by us.example\r\nFrom: me@us.example\r\nSubject: hi\r\n\r\ntext\r\n..dot\r\n"));
+	EXPECT_STR(
+	    buf_str(&p->content), STR("Received: by us.example\r\nFrom: me@us.example\r\nSubject: "
+				      "hi\r\n\r\ntext\r\n..dot\r\n"));
 	EXPECT(relay_counters(w.relay)->sent == 1 && relay_jobs(w.relay) == 0);
 	world_fini(&w);
 }
@@ -54,48 +57,73 @@ sends_one(void)
 struct route_row {
 	const char *what;
 	struct world_dns dns[6];
-	const char *destination;	/* NULL: a.example */
-	const char *up[3];		/* servers that answer */
+	const char *destination; /* NULL: a.example */
+	const char *up[3];	 /* servers that answer */
 	uint8_t outcome;
-	uint16_t code, e[3];		/* of the result, or of the record when all wait */
-	const char *host;		/* where it went */
+	uint16_t code, e[3]; /* of the result, or of the record when all wait */
+	const char *host;    /* where it went */
 	bool is_result;
 };
 
 static const struct route_row routes[] = {
-    {"no MX: the domain itself (RFC 5321 5.1)", {{"a.example", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, NULL, {"192.0.2.1"},
-	SCHEDULE_SENT, 250, {2, 0, 0}, "a.example", true},
-    {"null MX (RFC 7505)", {{"a.example", DNS_MX, 0, "0,.", 0, 0, 0}}, NULL, {0}, SCHEDULE_DEFERRED_MESSAGE, 556, {5, 1, 10}, "", true},
+    {"no MX: the domain itself (RFC 5321 5.1)", {{"a.example", DNS_A, 0, "192.0.2.1", 0, 0, 0}},
+	NULL, {"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "a.example", true},
+    {"null MX (RFC 7505)", {{"a.example", DNS_MX, 0, "0,.", 0, 0, 0}}, NULL, {0},
+	SCHEDULE_DEFERRED_MESSAGE, 556, {5, 1, 10}, "", true},
     {"no such domain", {{0}}, NULL, {0}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 1, 2}, "", true},
-    {"name servers fail", {{"a.example", DNS_MX, DNS_SERVFAIL, "", 0, 0, 0}}, NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
-    {"bogus", {{"a.example", DNS_MX, DNS_SERVFAIL, "", 2, 0, 0}}, NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
-    {"time out", {{"a.example", DNS_MX, DNS_SERVFAIL, "", 0, true, 0}}, NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
-    {"silent resolver", {{"a.example", DNS_MX, 0, "", 0, 0, true}}, NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
-    {"not a name", {{"a.example", DNS_MX, DNS_FORMERR, "", 0, 0, 0}}, NULL, {0}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 1, 2}, "", true},
-    {"we are the best MX", {{"a.example", DNS_MX, 0, "10,us.example 20,mx", 0, 0, 0}, {"mx", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, NULL,
+    {"name servers fail", {{"a.example", DNS_MX, DNS_SERVFAIL, "", 0, 0, 0}}, NULL, {0},
+	SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
+    {"bogus", {{"a.example", DNS_MX, DNS_SERVFAIL, "", 2, 0, 0}}, NULL, {0},
+	SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
+    {"time out", {{"a.example", DNS_MX, DNS_SERVFAIL, "", 0, true, 0}}, NULL, {0},
+	SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
+    {"silent resolver", {{"a.example", DNS_MX, 0, "", 0, 0, true}}, NULL, {0},
+	SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
+    {"not a name", {{"a.example", DNS_MX, DNS_FORMERR, "", 0, 0, 0}}, NULL, {0},
+	SCHEDULE_DEFERRED_MESSAGE, 550, {5, 1, 2}, "", true},
+    {"we are the best MX",
+	{{"a.example", DNS_MX, 0, "10,us.example 20,mx", 0, 0, 0},
+	    {"mx", DNS_A, 0, "192.0.2.1", 0, 0, 0}},
+	NULL, {"192.0.2.1"}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 6}, "", true},
+    {"we are one of equal MXs",
+	{{"a.example", DNS_MX, 0, "10,us.example 10,mx", 0, 0, 0},
+	    {"mx", DNS_A, 0, "192.0.2.1", 0, 0, 0}},
+	NULL, {"192.0.2.1"}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 6}, "", true},
+    {"we are second",
+	{{"a.example", DNS_MX, 0, "20,US.example. 10,mx", 0, 0, 0},
+	    {"mx", DNS_A, 0, "192.0.2.1", 0, 0, 0}},
+	NULL, {"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "mx", true},
+    {"we are the domain without MX", {{"us.example", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, "us.example",
 	{"192.0.2.1"}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 6}, "", true},
-    {"we are one of equal MXs", {{"a.example", DNS_MX, 0, "10,us.example 10,mx", 0, 0, 0}, {"mx", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, NULL,
-	{"192.0.2.1"}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 6}, "", true},
-    {"we are second", {{"a.example", DNS_MX, 0, "20,US.example. 10,mx", 0, 0, 0}, {"mx", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, NULL,
-	{"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "mx", true},
-    {"we are the domain without MX", {{"us.example", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, "us.example", {"192.0.2.1"},
-	SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 6}, "", true},
-    {"MX without an address", {{"a.example", DNS_MX, 0, "10,mx", 0, 0, 0}}, NULL, {0}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 4}, "", true},
-    {"MX is an address", {{"a.example", DNS_MX, 0, "10,192.0.2.1", 0, 0, 0}}, NULL, {"192.0.2.1"}, SCHEDULE_DEFERRED_MESSAGE, 550,
-	{5, 4, 4}, "", true},
-    {"one address look-up fails, the other finds none", {{"a.example", DNS_MX, 0, "10,mx", 0, 0, 0}, {"mx", DNS_A, DNS_SERVFAIL, "", 0, 0, 0}},
+    {"MX without an address", {{"a.example", DNS_MX, 0, "10,mx", 0, 0, 0}}, NULL, {0},
+	SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 4}, "", true},
+    {"MX is an address", {{"a.example", DNS_MX, 0, "10,192.0.2.1", 0, 0, 0}}, NULL, {"192.0.2.1"},
+	SCHEDULE_DEFERRED_MESSAGE, 550, {5, 4, 4}, "", true},
+    {"one address look-up fails, the other finds none",
+	{{"a.example", DNS_MX, 0, "10,mx", 0, 0, 0}, {"mx", DNS_A, DNS_SERVFAIL, "", 0, 0, 0}},
 	NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 3}, "", false},
-    {"by preference", {{"a.example", DNS_MX, 0, "20,b 10,a", 0, 0, 0}, {"a", DNS_A, 0, "192.0.2.1", 0, 0, 0}, {"b", DNS_A, 0, "192.0.2.2", 0, 0, 0}},
+    {"by preference",
+	{{"a.example", DNS_MX, 0, "20,b 10,a", 0, 0, 0}, {"a", DNS_A, 0, "192.0.2.1", 0, 0, 0},
+	    {"b", DNS_A, 0, "192.0.2.2", 0, 0, 0}},
 	NULL, {"192.0.2.1", "192.0.2.2"}, SCHEDULE_SENT, 250, {2, 0, 0}, "a", true},
-    {"the first does not answer", {{"a.example", DNS_MX, 0, "20,b 10,a", 0, 0, 0}, {"a", DNS_A, 0, "192.0.2.9", 0, 0, 0},
-	{"b", DNS_A, 0, "192.0.2.2", 0, 0, 0}}, NULL, {"192.0.2.2"}, SCHEDULE_SENT, 250, {2, 0, 0}, "b", true},
-    {"its first address does not answer", {{"a.example", DNS_MX, 0, "10,a", 0, 0, 0}, {"a", DNS_AAAA, 0, "2001:db8::9", 0, 0, 0},
-	{"a", DNS_A, 0, "192.0.2.1", 0, 0, 0}}, NULL, {"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "a", true},
-    {"nobody answers", {{"a.example", DNS_MX, 0, "20,b 10,a", 0, 0, 0}, {"a", DNS_A, 0, "192.0.2.8", 0, 0, 0},
-	{"b", DNS_A, 0, "192.0.2.9", 0, 0, 0}}, NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 1}, "b", false},
-    {"literal", {{0}}, "[192.0.2.1]", {"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "[192.0.2.1]", true},
-    {"literal, IPv6", {{0}}, "[IPv6:2001:db8::1]", {"2001:db8::1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "[IPv6:2001:db8::1]", true},
-    {"literal that is none", {{0}}, "[300.0.2.1]", {0}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 1, 2}, "", true},
+    {"the first does not answer",
+	{{"a.example", DNS_MX, 0, "20,b 10,a", 0, 0, 0}, {"a", DNS_A, 0, "192.0.2.9", 0, 0, 0},
+	    {"b", DNS_A, 0, "192.0.2.2", 0, 0, 0}},
+	NULL, {"192.0.2.2"}, SCHEDULE_SENT, 250, {2, 0, 0}, "b", true},
+    {"its first address does not answer",
+	{{"a.example", DNS_MX, 0, "10,a", 0, 0, 0}, {"a", DNS_AAAA, 0, "2001:db8::9", 0, 0, 0},
+	    {"a", DNS_A, 0, "192.0.2.1", 0, 0, 0}},
+	NULL, {"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "a", true},
+    {"nobody answers",
+	{{"a.example", DNS_MX, 0, "20,b 10,a", 0, 0, 0}, {"a", DNS_A, 0, "192.0.2.8", 0, 0, 0},
+	    {"b", DNS_A, 0, "192.0.2.9", 0, 0, 0}},
+	NULL, {0}, SCHEDULE_FAILED_DESTINATION, 451, {4, 4, 1}, "b", false},
+    {"literal", {{0}}, "[192.0.2.1]", {"192.0.2.1"}, SCHEDULE_SENT, 250, {2, 0, 0}, "[192.0.2.1]",
+	true},
+    {"literal, IPv6", {{0}}, "[IPv6:2001:db8::1]", {"2001:db8::1"}, SCHEDULE_SENT, 250, {2, 0, 0},
+	"[IPv6:2001:db8::1]", true},
+    {"literal that is none", {{0}}, "[300.0.2.1]", {0}, SCHEDULE_DEFERRED_MESSAGE, 550, {5, 1, 2},
+	"", true},
 };
 
 static void
@@ -117,7 +145,8 @@ finds_hosts(void)
 		EXPECT_STR(str_of_c(d->host), str_of_c(r->host));
 		EXPECT(d->results_n == r->is_result);
 		EXPECT((r->is_result ? d->result[0].code : d->code) == r->code);
-		EXPECT(is_code(r->is_result ? d->result[0].enhanced : d->enhanced, r->e[0], r->e[1], r->e[2]));
+		EXPECT(is_code(
+		    r->is_result ? d->result[0].enhanced : d->enhanced, r->e[0], r->e[1], r->e[2]));
 		if (unit_bad > bad)
 			fprintf(stderr, "  in \"%s\": %u %s\n", r->what, d->code, d->text);
 		world_fini(&w);
@@ -222,7 +251,8 @@ many_hosts_are_cut(void)
 		w.dns[0] = (struct world_dns){"a.example", DNS_MX, 0, list.p, 0, 0, 0};
 		w.dns[1] = (struct world_dns){name, DNS_A, 0, "192.0.2.1", 0, 0, 0};
 		(void)world_peer(&w, "192.0.2.1");
-		EXPECT((world_relay(&w, "a.example")->outcome == SCHEDULE_SENT) == (last == RELAY_MX_MAX));
+		EXPECT((world_relay(&w, "a.example")->outcome == SCHEDULE_SENT) ==
+		       (last == RELAY_MX_MAX));
 		world_fini(&w);
 		buf_fini(&list);
 	}
@@ -255,7 +285,8 @@ static void
 bad_settings_change_nothing(void)
 {
 	struct world w;
-	struct relay_settings o = {.hostname = STR("us.example"), .port = 25, .routes = STR("\x05\x00")};
+	struct relay_settings o = {
+	    .hostname = STR("us.example"), .port = 25, .routes = STR("\x05\x00")};
 
 	(void)usual_world(&w);
 	EXPECT(relay_set(w.relay, &o) == ST_SYNTAX);
@@ -271,26 +302,37 @@ struct result_row {
 	const char *what;
 	struct world_rule rules[4];
 	uint8_t outcome;
-	uint16_t code;	/* of the record */
+	uint16_t code; /* of the record */
 	size_t results_n;
-	int verdicts[3];	/* of the recipients in order; -1: none */
+	int verdicts[3]; /* of the recipients in order; -1: none */
 };
 
 #define D QUEUE_DELIVERED
 #define W QUEUE_DEFERRED
 #define F QUEUE_FAILED
 static const struct result_row results[] = {
-    {"each its own", {{"RCPT TO:<b", "450 4.2.1 later\r\n", 0}, {"RCPT TO:<c", "550 5.1.1 no\r\n", 0}}, SCHEDULE_SENT, 250, 3, {D, W, F}},
-    {"without DSN", {{"EHLO", "250 mx\r\n", 0}}, SCHEDULE_SENT, 250, 3, {QUEUE_RELAYED, QUEUE_RELAYED, QUEUE_RELAYED}},
-    {"without EHLO", {{"EHLO", "502 what\r\n", 0}}, SCHEDULE_SENT, 250, 3, {QUEUE_RELAYED, QUEUE_RELAYED, QUEUE_RELAYED}},
-    {"MAIL later", {{"MAIL", "451 4.7.1 greylisted\r\n", 0}}, SCHEDULE_DEFERRED_MESSAGE, 451, 3, {W, W, W}},
+    {"each its own",
+	{{"RCPT TO:<b", "450 4.2.1 later\r\n", 0}, {"RCPT TO:<c", "550 5.1.1 no\r\n", 0}},
+	SCHEDULE_SENT, 250, 3, {D, W, F}},
+    {"without DSN", {{"EHLO", "250 mx\r\n", 0}}, SCHEDULE_SENT, 250, 3,
+	{QUEUE_RELAYED, QUEUE_RELAYED, QUEUE_RELAYED}},
+    {"without EHLO", {{"EHLO", "502 what\r\n", 0}}, SCHEDULE_SENT, 250, 3,
+	{QUEUE_RELAYED, QUEUE_RELAYED, QUEUE_RELAYED}},
+    {"MAIL later", {{"MAIL", "451 4.7.1 greylisted\r\n", 0}}, SCHEDULE_DEFERRED_MESSAGE, 451, 3,
+	{W, W, W}},
     {"MAIL never", {{"MAIL", "550 5.7.1 no\r\n", 0}}, SCHEDULE_SENT, 550, 3, {F, F, F}},
-    {"content later", {{".", "451 4.3.0 later\r\n", 0}}, SCHEDULE_DEFERRED_MESSAGE, 451, 3, {W, W, W}},
+    {"content later", {{".", "451 4.3.0 later\r\n", 0}}, SCHEDULE_DEFERRED_MESSAGE, 451, 3,
+	{W, W, W}},
     {"content never", {{".", "554 5.7.1 spam\r\n", 0}}, SCHEDULE_SENT, 554, 3, {F, F, F}},
     {"DATA refused", {{"DATA", "554 5.7.1 no\r\n", 0}}, SCHEDULE_SENT, 554, 3, {F, F, F}},
-    {"all recipients refused", {{"RCPT", "550 5.1.1 no\r\n", 0}, {"DATA", "503 no recipients\r\n", 0}}, SCHEDULE_SENT, 550, 3, {F, F, F}},
-    {"one at a time", {{"RCPT TO:<b", "452 4.5.3 too many\r\n", 1}, {"RCPT TO:<c", "552 too many\r\n", 2}}, SCHEDULE_SENT, 250, 3, {D, D, D}},
-    {"552 to all is 452", {{"RCPT", "552 too many\r\n", 0}, {"DATA", "503 no\r\n", 0}}, SCHEDULE_DEFERRED_MESSAGE, 452, 0, {-1, -1, -1}},
+    {"all recipients refused",
+	{{"RCPT", "550 5.1.1 no\r\n", 0}, {"DATA", "503 no recipients\r\n", 0}}, SCHEDULE_SENT, 550,
+	3, {F, F, F}},
+    {"one at a time",
+	{{"RCPT TO:<b", "452 4.5.3 too many\r\n", 1}, {"RCPT TO:<c", "552 too many\r\n", 2}},
+	SCHEDULE_SENT, 250, 3, {D, D, D}},
+    {"552 to all is 452", {{"RCPT", "552 too many\r\n", 0}, {"DATA", "503 no\r\n", 0}},
+	SCHEDULE_DEFERRED_MESSAGE, 452, 0, {-1, -1, -1}},
 };
 #undef D
 #undef W
@@ -311,11 +353,13 @@ recipients_are_told(void)
 		w.m.rcpts[2] = "c@a.example";
 		memcpy(p->rules, r->rules, sizeof(r->rules));
 		d = world_relay(&w, "a.example");
-		EXPECT(d->outcome == r->outcome && d->code == r->code && d->results_n == r->results_n);
+		EXPECT(
+		    d->outcome == r->outcome && d->code == r->code && d->results_n == r->results_n);
 		for (size_t k = 0; k < d->results_n; k++)
 			EXPECT(d->result[k].verdict == r->verdicts[d->result[k].index - 10]);
 		if (unit_bad > bad)
-			fprintf(stderr, "  in \"%s\": outcome %u, %zu results, %u %s\n", r->what, d->outcome, d->results_n, d->code, d->text);
+			fprintf(stderr, "  in \"%s\": outcome %u, %zu results, %u %s\n", r->what,
+			    d->outcome, d->results_n, d->code, d->text);
 		world_fini(&w);
 	}
 }
@@ -328,7 +372,8 @@ many_recipients_in_rounds(void)
 	const struct world_done *d;
 
 	w.m.many = 250;
-	p->rules[0] = (struct world_rule){"EHLO", "250-mx\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=100\r\n", 0};
+	p->rules[0] = (struct world_rule){
+	    "EHLO", "250-mx\r\n250-PIPELINING\r\n250 LIMITS RCPTMAX=100\r\n", 0};
 	d = world_relay(&w, "a.example");
 	EXPECT(d->outcome == SCHEDULE_SENT && d->results_n == 250 && p->messages_n == 3);
 	EXPECT(relay_counters(w.relay)->sent == 250);
@@ -350,7 +395,8 @@ parameters_go_where_they_are_known(void)
 	w.m.by_ms = 1700000000000 + 120000;
 	w.m.by_mode = 'N';
 	w.m.priority = ENVELOPE_PRIORITY_ZERO + 4;
-	p->rules[0] = (struct world_rule){"EHLO", "250-mx\r\n250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY\r\n250 SIZE\r\n", 0};
+	p->rules[0] = (struct world_rule){
+	    "EHLO", "250-mx\r\n250-DSN\r\n250-DELIVERBY\r\n250-MT-PRIORITY\r\n250 SIZE\r\n", 0};
 	EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT);
 	EXPECT(has(&p->commands, "NOTIFY=SUCCESS,DELAY"));
 	EXPECT(has(&p->commands, "ORCPT=rfc822;you@a.example"));
@@ -377,20 +423,27 @@ struct need_row {
 
 #define PLAIN "From: a@b\r\n\r\nhi\r\n"
 static const struct need_row needs[] = {
-    {"8 bits, not taken", "250 mx\r\n", NULL, STR_INIT("From: a@b\r\n\r\nh\xc3\xbc\r\n"), ENVELOPE_8BIT, 0, 0, 554, {5, 6, 3}},
-    {"8 bits, taken", NULL, NULL, STR_INIT("From: a@b\r\n\r\nh\xc3\xbc\r\n"), ENVELOPE_8BIT, 0, 0, 250, {2, 0, 0}},
+    {"8 bits, not taken", "250 mx\r\n", NULL, STR_INIT("From: a@b\r\n\r\nh\xc3\xbc\r\n"),
+	ENVELOPE_8BIT, 0, 0, 554, {5, 6, 3}},
+    {"8 bits, taken", NULL, NULL, STR_INIT("From: a@b\r\n\r\nh\xc3\xbc\r\n"), ENVELOPE_8BIT, 0, 0,
+	250, {2, 0, 0}},
     {"8 bits only said", "250 mx\r\n", NULL, STR_INIT(PLAIN), ENVELOPE_8BIT, 0, 0, 250, {2, 0, 0}},
-    {"UTF-8 header, not taken", NULL, NULL, STR_INIT("From: \xc3\xbc@b\r\n\r\nhi\r\n"), ENVELOPE_UTF8, 0, 0, 550, {5, 6, 7}},
+    {"UTF-8 header, not taken", NULL, NULL, STR_INIT("From: \xc3\xbc@b\r\n\r\nhi\r\n"),
+	ENVELOPE_UTF8, 0, 0, 550, {5, 6, 7}},
     {"UTF-8 only said", NULL, NULL, STR_INIT(PLAIN), ENVELOPE_UTF8, 0, 0, 250, {2, 0, 0}},
-    {"UTF-8 address, not taken", NULL, "\xc3\xbc@a.example", STR_INIT(PLAIN), ENVELOPE_UTF8, 0, 0, 550, {5, 6, 7}},
-    {"UTF-8 address, taken", "250-mx\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", "\xc3\xbc@a.example", STR_INIT(PLAIN), ENVELOPE_UTF8, 0, 0, 250,
-	{2, 0, 0}},
-    {"binary, not taken", NULL, NULL, STR_INIT("From: a@b\r\n\r\n\0\n"), ENVELOPE_BINARY, 0, 0, 554, {5, 6, 1}},
+    {"UTF-8 address, not taken", NULL, "\xc3\xbc@a.example", STR_INIT(PLAIN), ENVELOPE_UTF8, 0, 0,
+	550, {5, 6, 7}},
+    {"UTF-8 address, taken", "250-mx\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n", "\xc3\xbc@a.example",
+	STR_INIT(PLAIN), ENVELOPE_UTF8, 0, 0, 250, {2, 0, 0}},
+    {"binary, not taken", NULL, NULL, STR_INIT("From: a@b\r\n\r\n\0\n"), ENVELOPE_BINARY, 0, 0, 554,
+	{5, 6, 1}},
     {"a NUL in text", NULL, NULL, STR_INIT("From: a@b\r\n\r\n\0\r\n"), 0, 0, 0, 554, {5, 6, 0}},
-    {"a bare LF in text", NULL, NULL, STR_INIT("From: a@b\r\n\r\nx\n.\nMAIL\r\n"), 0, 0, 0, 554, {5, 6, 0}},
+    {"a bare LF in text", NULL, NULL, STR_INIT("From: a@b\r\n\r\nx\n.\nMAIL\r\n"), 0, 0, 0, 554,
+	{5, 6, 0}},
     {"too late", NULL, NULL, STR_INIT(PLAIN), 0, 'R', -1, 550, {5, 4, 7}},
     {"by a time that nobody keeps", NULL, NULL, STR_INIT(PLAIN), 0, 'R', 600000, 550, {5, 4, 7}},
-    {"larger than it takes", "250-mx\r\n250 SIZE 20\r\n", NULL, STR_INIT(PLAIN), 0, 0, 0, 552, {5, 3, 4}},
+    {"larger than it takes", "250-mx\r\n250 SIZE 20\r\n", NULL, STR_INIT(PLAIN), 0, 0, 0, 552,
+	{5, 3, 4}},
 };
 
 static void
@@ -414,10 +467,12 @@ needs_are_met_or_told(void)
 		d = world_relay(&w, "a.example");
 		EXPECT(d->results_n == 1 && d->result[0].code == r->code);
 		EXPECT(is_code(d->result[0].enhanced, r->e[0], r->e[1], r->e[2]));
-		EXPECT(d->result[0].verdict == (r->code == 250 ? d->result[0].verdict : QUEUE_FAILED));
+		EXPECT(
+		    d->result[0].verdict == (r->code == 250 ? d->result[0].verdict : QUEUE_FAILED));
 		EXPECT((p->messages_n == 1) == (r->code == 250));
 		if (unit_bad > bad)
-			fprintf(stderr, "  in \"%s\": %zu results, %u %s\n", r->what, d->results_n, d->code, d->text);
+			fprintf(stderr, "  in \"%s\": %zu results, %u %s\n", r->what, d->results_n,
+			    d->code, d->text);
 		world_fini(&w);
 	}
 }
@@ -472,10 +527,13 @@ bad_servers_end_in_one_answer(void)
 		EXPECT(is_code(d->enhanced, r->e[0], r->e[1], r->e[2]));
 		EXPECT_STR(str_of_c(d->ip), STR("192.0.2.1"));
 		world_run(&w, 700000);
-		EXPECT(w.done_n == 1 && relay_jobs(w.relay) == 0 && relay_connections(w.relay) == 0);
+		EXPECT(
+		    w.done_n == 1 && relay_jobs(w.relay) == 0 && relay_connections(w.relay) == 0);
 		if (unit_bad > bad)
-			fprintf(stderr, "  in \"%s\": %u %u.%u.%u %s, %zu results, %zu connections\n", r->what, d->code, d->enhanced[0],
-			    d->enhanced[1], d->enhanced[2], d->text, d->results_n, relay_connections(w.relay));
+			fprintf(stderr,
+			    "  in \"%s\": %u %u.%u.%u %s, %zu results, %zu connections\n", r->what,
+			    d->code, d->enhanced[0], d->enhanced[1], d->enhanced[2], d->text,
+			    d->results_n, relay_connections(w.relay));
 		world_fini(&w);
 	}
 }
@@ -509,7 +567,8 @@ ten_thousand_lines(void)
 static void
 ourselves_are_found_out(void)
 {
-	static const struct world_rule says[] = {{"", "220 US.example ESMTP\r\n", 0}, {"EHLO", "250-us.example hello\r\n250 SIZE\r\n", 0}};
+	static const struct world_rule says[] = {{"", "220 US.example ESMTP\r\n", 0},
+	    {"EHLO", "250-us.example hello\r\n250 SIZE\r\n", 0}};
 
 	for (size_t i = 0; i < COUNT_OF(says); i++) {
 		struct world w;
@@ -518,7 +577,8 @@ ourselves_are_found_out(void)
 
 		p->rules[0] = says[i];
 		d = world_relay(&w, "a.example");
-		EXPECT(d->results_n == 1 && d->result[0].verdict == QUEUE_FAILED && is_code(d->result[0].enhanced, 5, 4, 6));
+		EXPECT(d->results_n == 1 && d->result[0].verdict == QUEUE_FAILED &&
+		       is_code(d->result[0].enhanced, 5, 4, 6));
 		world_fini(&w);
 	}
 }
@@ -538,7 +598,8 @@ next_host_when_one_refuses(void)
 	b = world_peer(&w, "192.0.2.2");
 	a->rules[0] = (struct world_rule){"", "554 5.3.2 closed\r\n", 0};
 	d = world_relay(&w, "a.example");
-	EXPECT(d->outcome == SCHEDULE_SENT && d->host[0] == 'b' && a->connections_n == 1 && b->messages_n == 1);
+	EXPECT(d->outcome == SCHEDULE_SENT && d->host[0] == 'b' && a->connections_n == 1 &&
+	       b->messages_n == 1);
 	world_fini(&w);
 }
 
@@ -596,13 +657,32 @@ stale_connections_are_replaced(void)
 		EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT);
 		p->rules[0] = (struct world_rule){"MAIL", how[i], 1};
 		d = world_relay(&w, "a.example");
-		EXPECT(d->outcome == SCHEDULE_SENT && d->results_n == 1 && p->connections_n == 2 && p->messages_n == 2);
+		EXPECT(d->outcome == SCHEDULE_SENT && d->results_n == 1 && p->connections_n == 2 &&
+		       p->messages_n == 2);
 		/* Once. */
 		p->rules[0] = (struct world_rule){"MAIL", how[i], 0};
 		d = world_relay(&w, "a.example");
 		EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && p->connections_n == 3);
 		world_fini(&w);
 	}
+}
+
+/* The time of a command runs anew for each message, also when the last one ended at the same
+ * command. */
+static void
+times_run_for_each_message(void)
+{
+	struct world w;
+	struct world_peer *p = usual_world(&w);
+
+	p->rules[0] = (struct world_rule){"MAIL", "450 4.7.1 later\r\n", 1};
+	p->rules[1] = (struct world_rule){"MAIL", "HANG", 0};
+	p->rules[2] = (struct world_rule){"EHLO", "250 mx\r\n", 0};
+	EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_DEFERRED_MESSAGE);
+	/* On the idle connection, and then once more on a new one. */
+	EXPECT(is_code(world_relay(&w, "a.example")->enhanced, 4, 4, 2));
+	EXPECT(p->connections_n == 2);
+	world_fini(&w);
 }
 
 /* ---- the content ---- */
@@ -649,7 +729,8 @@ a_slow_reader_stops_the_store(void)
 	/* RFC 5321 4.5.3.2.5 */
 	world_run(&w, RELAY_BLOCK_MS + 5000);
 	d = &w.done[0];
-	EXPECT(w.done_n == 1 && d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 4, 2));
+	EXPECT(w.done_n == 1 && d->outcome == SCHEDULE_FAILED_DESTINATION &&
+	       is_code(d->enhanced, 4, 4, 2));
 	world_fini(&w);
 	/* And one that reads gets all of it. */
 	p = usual_world(&w);
@@ -674,10 +755,12 @@ messages_are_signed(void)
 	EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT);
 	EXPECT(w.signs_n == 2);
 	EXPECT(str_has_prefix(buf_str(&p->content), STR("DKIM-Signature: ")));
-	EXPECT(has(&p->content, "s=s1;") && has(&p->content, "s=s2;") && has(&p->content, "d=us.example;"));
+	EXPECT(has(&p->content, "s=s1;") && has(&p->content, "s=s2;") &&
+	       has(&p->content, "d=us.example;"));
 	/* h= has no Received of ours; the field stands in front of it. */
 	EXPECT(!has(&p->content, "received"));
-	EXPECT(str_find(buf_str(&p->content), STR("Received: by us")) > str_find(buf_str(&p->content), STR("s=s2;")));
+	EXPECT(str_find(buf_str(&p->content), STR("Received: by us")) >
+	       str_find(buf_str(&p->content), STR("s=s2;")));
 	world_fini(&w);
 }
 
@@ -718,7 +801,8 @@ keys_that_fail_keep_the_message(void)
 		if (how == 2)
 			world_down(&w, &w.keys);
 		d = world_relay(&w, "a.example");
-		EXPECT(d->outcome == SCHEDULE_DEFERRED_MESSAGE && is_code(d->enhanced, 4, 3, 0) && d->results_n == 0);
+		EXPECT(d->outcome == SCHEDULE_DEFERRED_MESSAGE && is_code(d->enhanced, 4, 3, 0) &&
+		       d->results_n == 0);
 		EXPECT(p->messages_n == 0);
 		/* The connection was made meanwhile: it is there for others. */
 		EXPECT(relay_connections(w.relay) == 1 || how != 0);
@@ -757,7 +841,8 @@ tls_world(struct world *w)
 	EXPECT(tls_context_add(w->server_tls, buf_str(&cert.pem), 1, &error) == ST_OK);
 	buf_fini(&error);
 	relay_set_tls(w->relay, w->client_tls);
-	p->rules[0] = (struct world_rule){"EHLO", "250-mx\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 DSN\r\n", 0};
+	p->rules[0] = (struct world_rule){
+	    "EHLO", "250-mx\r\n250-STARTTLS\r\n250-AUTH PLAIN LOGIN\r\n250 DSN\r\n", 0};
 	p->rules[1] = (struct world_rule){"STARTTLS", "220 go\r\n", 0};
 	return p;
 }
@@ -791,7 +876,8 @@ tls_that_fails_is_left_out(void)
 			p->rules[2] = (struct world_rule){"\x16\x03", "CLOSE", 0};
 		d = world_relay(&w, "a.example");
 		EXPECT(d->outcome == SCHEDULE_SENT && !p->is_tls && p->connections_n == 2);
-		EXPECT(str_has_prefix(str_of_c(d->tls), STR("none (mx.a.example [192.0.2.1]: the TLS handshake failed")));
+		EXPECT(str_has_prefix(str_of_c(d->tls),
+		    STR("none (mx.a.example [192.0.2.1]: the TLS handshake failed")));
 		EXPECT(relay_counters(w.relay)->tls_failed == 1);
 		world_fini(&w);
 	}
@@ -809,10 +895,12 @@ tls_that_must_be_is_waited_for(void)
 	world_set(&w, "us.example", 10000);
 	tls_context_free(&w.server_tls);
 	d = world_relay(&w, "a.example");
-	EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 7, 5) && p->messages_n == 1);
+	EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 7, 5) &&
+	       p->messages_n == 1);
 	p->rules[0] = (struct world_rule){"EHLO", "250 mx\r\n", 0};
 	d = world_relay(&w, "a.example");
-	EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 7, 4) && p->messages_n == 1);
+	EXPECT(d->outcome == SCHEDULE_FAILED_DESTINATION && is_code(d->enhanced, 4, 7, 4) &&
+	       p->messages_n == 1);
 	relay_set_tls(w.relay, NULL);
 	d = world_relay(&w, "a.example");
 	EXPECT(is_code(d->enhanced, 4, 7, 4) && p->messages_n == 1);
@@ -851,28 +939,34 @@ struct login_row {
 	uint8_t tls;
 	struct world_rule rules[4];
 	const char *scram_password;
-	const char *sends;	/* among the commands; NULL: no AUTH at all */
+	const char *sends; /* among the commands; NULL: no AUTH at all */
 	bool is_ok;
 };
 
 static const struct login_row logins[] = {
-    {"PLAIN under TLS", "192.0.2.1", "PLAIN LOGIN", RELAY_TLS_MUST, {{"AUTH PLAIN", "235 2.7.0 ok\r\n", 0}}, NULL,
-	"AUTH PLAIN AHVzZXIAcHc=\n", true},
+    {"PLAIN under TLS", "192.0.2.1", "PLAIN LOGIN", RELAY_TLS_MUST,
+	{{"AUTH PLAIN", "235 2.7.0 ok\r\n", 0}}, NULL, "AUTH PLAIN AHVzZXIAcHc=\n", true},
     {"LOGIN under TLS", "192.0.2.1", "LOGIN", RELAY_TLS_MUST,
-	{{"AUTH LOGIN", "334 VXNlcm5hbWU6\r\n", 0}, {"dXNlcg==", "334 UGFzc3dvcmQ6\r\n", 0}, {"cHc=", "235 ok\r\n", 0}}, NULL,
-	"AUTH LOGIN\ndXNlcg==\ncHc=\n", true},
+	{{"AUTH LOGIN", "334 VXNlcm5hbWU6\r\n", 0}, {"dXNlcg==", "334 UGFzc3dvcmQ6\r\n", 0},
+	    {"cHc=", "235 ok\r\n", 0}},
+	NULL, "AUTH LOGIN\ndXNlcg==\ncHc=\n", true},
     {"PLAIN in clear", "192.0.2.1", "PLAIN LOGIN", RELAY_TLS_NEVER, {{0}}, NULL, NULL, false},
-    {"PLAIN in clear on loopback", "127.0.0.1", "PLAIN LOGIN", RELAY_TLS_NEVER, {{"AUTH PLAIN", "235 2.7.0 ok\r\n", 0}}, NULL,
-	"AUTH PLAIN AHVzZXIAcHc=\n", true},
-    {"refused for good", "192.0.2.1", "PLAIN", RELAY_TLS_MUST, {{"AUTH", "535 5.7.8 no\r\n", 0}}, NULL, "AUTH PLAIN", false},
+    {"PLAIN in clear on loopback", "127.0.0.1", "PLAIN LOGIN", RELAY_TLS_NEVER,
+	{{"AUTH PLAIN", "235 2.7.0 ok\r\n", 0}}, NULL, "AUTH PLAIN AHVzZXIAcHc=\n", true},
+    {"refused for good", "192.0.2.1", "PLAIN", RELAY_TLS_MUST, {{"AUTH", "535 5.7.8 no\r\n", 0}},
+	NULL, "AUTH PLAIN", false},
     {"no mechanism that we know", "192.0.2.1", "GSSAPI", RELAY_TLS_MUST, {{0}}, NULL, NULL, false},
-    {"a challenge that never ends", "192.0.2.1", "LOGIN", RELAY_TLS_MUST, 
-	{{"AUTH", "334 \r\n", 0}, {"dXNl", "334 \r\n", 0}, {"cHc=", "334 \r\n", 0}, {"*", "501 ok\r\n", 0}}, NULL, "AUTH LOGIN", false},
-    {"SCRAM in clear", "192.0.2.1", "PLAIN SCRAM-SHA-256 SCRAM-SHA-1", RELAY_TLS_NEVER, {{0}}, "pw", NULL, true},
+    {"a challenge that never ends", "192.0.2.1", "LOGIN", RELAY_TLS_MUST,
+	{{"AUTH", "334 \r\n", 0}, {"dXNl", "334 \r\n", 0}, {"cHc=", "334 \r\n", 0},
+	    {"*", "501 ok\r\n", 0}},
+	NULL, "AUTH LOGIN", false},
+    {"SCRAM in clear", "192.0.2.1", "PLAIN SCRAM-SHA-256 SCRAM-SHA-1", RELAY_TLS_NEVER, {{0}}, "pw",
+	NULL, true},
     {"SCRAM-SHA-1", "192.0.2.1", "SCRAM-SHA-1 PLAIN", RELAY_TLS_MUST, {{0}}, "pw", NULL, true},
-    {"SCRAM, wrong password", "192.0.2.1", "SCRAM-SHA-256", RELAY_TLS_MUST, {{0}}, "other", NULL, false},
-    {"SCRAM, and the server does not prove itself", "192.0.2.1", "SCRAM-SHA-256", RELAY_TLS_MUST, {{"AUTH", "235 welcome\r\n", 0}}, NULL,
-	"AUTH SCRAM-SHA-256", false},
+    {"SCRAM, wrong password", "192.0.2.1", "SCRAM-SHA-256", RELAY_TLS_MUST, {{0}}, "other", NULL,
+	false},
+    {"SCRAM, and the server does not prove itself", "192.0.2.1", "SCRAM-SHA-256", RELAY_TLS_MUST,
+	{{"AUTH", "235 welcome\r\n", 0}}, NULL, "AUTH SCRAM-SHA-256", false},
 };
 
 static void
@@ -888,7 +982,8 @@ logins_are_made(void)
 
 		(void)tls_world(&w);
 		p = world_peer(&w, r->address);
-		(void)snprintf(ehlo, sizeof(ehlo), "250-mx\r\n250-STARTTLS\r\n250 AUTH %s\r\n", r->auth);
+		(void)snprintf(
+		    ehlo, sizeof(ehlo), "250-mx\r\n250-STARTTLS\r\n250 AUTH %s\r\n", r->auth);
 		p->rules[0] = (struct world_rule){"EHLO", ehlo, 0};
 		p->rules[1] = (struct world_rule){"STARTTLS", "220 go\r\n", 0};
 		for (size_t k = 0; k < COUNT_OF(r->rules); k++)
@@ -938,7 +1033,8 @@ a_store_that_fails_defers(void)
 		} else {
 			d = world_relay(&w, "a.example");
 		}
-		EXPECT(d->outcome == SCHEDULE_DEFERRED_MESSAGE && is_code(d->enhanced, 4, 3, 0) && d->results_n == 0);
+		EXPECT(d->outcome == SCHEDULE_DEFERRED_MESSAGE && is_code(d->enhanced, 4, 3, 0) &&
+		       d->results_n == 0);
 		world_run(&w, 60000);
 		EXPECT(relay_connections(w.relay) == 0);
 		world_fini(&w);
@@ -1036,9 +1132,11 @@ stopping_lets_messages_end(void)
 	relay_stop(w.relay, on_stopped, &w);
 	world_send(&w, 2, "a.example");
 	world_run(&w, 100);
-	EXPECT(w.done_n == 3 && w.done[2].job == 2 && is_code(w.done[2].enhanced, 4, 3, 2) && w.stopped_n == 0);
+	EXPECT(w.done_n == 3 && w.done[2].job == 2 && is_code(w.done[2].enhanced, 4, 3, 2) &&
+	       w.stopped_n == 0);
 	world_run(&w, RELAY_STOP_MS + 1000);
-	EXPECT(w.done_n == 4 && w.done[3].job == 1 && w.stopped_n == 1 && relay_connections(w.relay) == 0);
+	EXPECT(w.done_n == 4 && w.done[3].job == 1 && w.stopped_n == 1 &&
+	       relay_connections(w.relay) == 0);
 	world_fini(&w);
 	(void)usual_world(&w);
 	EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT);
@@ -1062,7 +1160,8 @@ jobs_are_limited(void)
 	EXPECT(w.done_n == 0 && relay_jobs(w.relay) == RELAY_JOBS_MAX);
 	world_send(&w, 1, "a.example");
 	world_run(&w, 100);
-	EXPECT(w.done_n == 1 && w.done[0].job == 1 && w.done[0].outcome == SCHEDULE_DEFERRED_MESSAGE);
+	EXPECT(
+	    w.done_n == 1 && w.done[0].job == 1 && w.done[0].outcome == SCHEDULE_DEFERRED_MESSAGE);
 	world_fini(&w);
 }
 
@@ -1091,6 +1190,7 @@ main(void)
 	UNIT(connections_are_used_again);
 	UNIT(messages_of_a_connection_are_counted);
 	UNIT(stale_connections_are_replaced);
+	UNIT(times_run_for_each_message);
 	UNIT(large_messages_come_in_pieces);
 	UNIT(a_slow_reader_stops_the_store);
 	UNIT(messages_are_signed);

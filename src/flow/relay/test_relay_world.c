@@ -31,7 +31,8 @@ rule_of(struct world_peer *p, struct str line)
 		struct world_rule *r = &p->rules[i];
 		if (r->line == NULL || r->times < 0)
 			continue;
-		if (line.n == 0 ? r->line[0] != 0 : (r->line[0] == 0 || !str_has_prefix_ci(line, str_of_c(r->line))))
+		if (line.n == 0 ? r->line[0] != 0
+				: (r->line[0] == 0 || !str_has_prefix_ci(line, str_of_c(r->line))))
 			continue;
 		if (r->times > 0 && --r->times == 0)
 			r->times = -1;
@@ -46,7 +47,8 @@ usual(struct server *s, struct str line)
 	if (line.n == 0)
 		return "220 mx.peer ESMTP\r\n";
 	if (str_has_prefix_ci(line, STR("EHLO")))
-		return "250-mx.peer\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-DSN\r\n250 SIZE 100000000\r\n";
+		return "250-mx.peer\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-DSN\r\n250 SIZE "
+		       "100000000\r\n";
 	if (str_has_prefix_ci(line, STR("DATA")))
 		return "354 go\r\n";
 	if (str_has_prefix_ci(line, STR("QUIT"))) {
@@ -80,7 +82,8 @@ sasl_line(struct server *s, struct str line)
 	CHECK(base64_decode(line, &bytes) == ST_OK);
 	step = sasl_server_step(&s->sasl, buf_str(&bytes), &s->arena, &out);
 	if (step == SASL_NEED_CREDENTIALS) {
-		CHECK(scram_verifier_make_weak(sasl_mech_hash(s->sasl.mech), str_of_c(s->p->scram_password), STR("saltsalt"), 4096, &v) == ST_OK);
+		CHECK(scram_verifier_make_weak(sasl_mech_hash(s->sasl.mech),
+			  str_of_c(s->p->scram_password), STR("saltsalt"), 4096, &v) == ST_OK);
 		step = sasl_server_verifier(&s->sasl, &v, &s->arena, &out);
 	}
 	if (step == SASL_CHALLENGE) {
@@ -89,7 +92,8 @@ sasl_line(struct server *s, struct str line)
 		(void)buf_put(conn_out(s->c), STR("\r\n"));
 	} else {
 		s->is_sasl = false;
-		(void)buf_put(conn_out(s->c), step == SASL_OK ? STR("235 2.7.0 welcome\r\n") : STR("535 5.7.8 no\r\n"));
+		(void)buf_put(conn_out(s->c),
+		    step == SASL_OK ? STR("235 2.7.0 welcome\r\n") : STR("535 5.7.8 no\r\n"));
 	}
 	buf_fini(&bytes);
 }
@@ -108,7 +112,9 @@ sasl_begin(struct server *s, struct str line)
 	enum sasl_mech m;
 	CHECK(sasl_mech_parse(mech, &m) == ST_OK);
 	sasl_server_init(&s->sasl, m);
-	sasl_server_scram(&s->sasl, &(struct sasl_scram){.nonce = STR("012345678901234567890123"), .secret = STR("0123456789abcdef"), .iterations = 4096});
+	sasl_server_scram(&s->sasl, &(struct sasl_scram){.nonce = STR("012345678901234567890123"),
+					.secret = STR("0123456789abcdef"),
+					.iterations = 4096});
 	sasl_line(s, initial);
 	return true;
 }
@@ -227,13 +233,15 @@ peer_at(struct world *w, const struct sock_addr *a)
 	struct sock_addr b;
 
 	for (size_t i = 0; i < WORLD_PEERS_MAX; i++)
-		if (w->peers[i].ip != NULL && sock_ip_parse(str_of_c(w->peers[i].ip), &b) == ST_OK && sock_ip_eq(a, &b))
+		if (w->peers[i].ip != NULL &&
+		    sock_ip_parse(str_of_c(w->peers[i].ip), &b) == ST_OK && sock_ip_eq(a, &b))
 			return &w->peers[i];
 	return NULL;
 }
 
 static struct conn *
-world_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h, void *conn_arg, size_t input_bytes_max)
+world_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h, void *conn_arg,
+    size_t input_bytes_max)
 {
 	struct world *w = arg;
 	struct world_peer *p = peer_at(w, to);
@@ -306,22 +314,22 @@ store_fetched(struct world *w, const struct rec_queue_fetch *f)
 		str16_put(&keys, STR("sealed"));
 	}
 	if (!m->is_silent)
-		(void)rec_queue_message_put(link_out(w->store.role),
-		    &(struct rec_queue_message){.job = f->job,
-		        .ok = !m->is_not_ok,
-		        .reverse_path = m->reverse_path,
-		        .rcpts = buf_str(&rcpts),
-		        .head = m->head,
-		        .flags = m->flags,
-		        .ret = m->ret,
-		        .envid = m->envid,
-		        .by_ms = m->by_ms,
-		        .by_mode = m->by_mode,
-		        .priority = m->priority,
-		        .sign_domain = m->sign_domain,
-		        .keys = buf_str(&keys),
-		        .body_bytes = m->body.n,
-		        .body = str_take(m->body, QUEUE_BODY_BYTES)});
+		(void)rec_queue_message_put(
+		    link_out(w->store.role), &(struct rec_queue_message){.job = f->job,
+						 .ok = !m->is_not_ok,
+						 .reverse_path = m->reverse_path,
+						 .rcpts = buf_str(&rcpts),
+						 .head = m->head,
+						 .flags = m->flags,
+						 .ret = m->ret,
+						 .envid = m->envid,
+						 .by_ms = m->by_ms,
+						 .by_mode = m->by_mode,
+						 .priority = m->priority,
+						 .sign_domain = m->sign_domain,
+						 .keys = buf_str(&keys),
+						 .body_bytes = m->body.n,
+						 .body = str_take(m->body, QUEUE_BODY_BYTES)});
 	buf_fini(&rcpts);
 	buf_fini(&keys);
 	buf_fini(&name);
@@ -336,9 +344,11 @@ store_read(struct world *w, const struct rec_queue_read *q)
 	CHECK(q->off < w->m.body.n);
 	(void)rec_queue_piece_put(link_out(w->store.role),
 	    &(struct rec_queue_piece){.job = q->job,
-	        .ok = !w->m.is_read_failing,
-	        .off = q->off,
-	        .bytes = w->m.is_read_failing ? STR_NULL : str_take(str_from(w->m.body, (size_t)q->off), q->bytes_max)});
+		.ok = !w->m.is_read_failing,
+		.off = q->off,
+		.bytes = w->m.is_read_failing
+			     ? STR_NULL
+			     : str_take(str_from(w->m.body, (size_t)q->off), q->bytes_max)});
 }
 
 static void
@@ -359,12 +369,14 @@ results_take(struct world_done *d, struct str results)
 	while (!cur_at_end(&c)) {
 		struct str text;
 		size_t i = size_min(d->results_n++, COUNT_OF(d->result) - 1);
-		CHECK(cur_le32(&c, &d->result[i].index) && cur_u8(&c, &d->result[i].verdict) && cur_le16(&c, &d->result[i].code));
+		CHECK(cur_le32(&c, &d->result[i].index) && cur_u8(&c, &d->result[i].verdict) &&
+		      cur_le16(&c, &d->result[i].code));
 		for (int k = 0; k < 3; k++)
 			CHECK(cur_le16(&c, &d->result[i].enhanced[k]));
 		CHECK(cur_str16(&c, &text) && text.n <= RELAY_TEXT_MAX);
 		copy_z(d->result[i].text, sizeof(d->result[i].text), text);
-		CHECK(d->result[i].verdict <= QUEUE_FAILED && d->result[i].code >= 200 && d->result[i].code < 600);
+		CHECK(d->result[i].verdict <= QUEUE_FAILED && d->result[i].code >= 200 &&
+		      d->result[i].code < 600);
 	}
 }
 
@@ -378,7 +390,10 @@ queue_done(struct world *w, const struct rec_relay_done *r)
 	for (size_t i = 0; i < w->done_n; i++)
 		CHECK(w->done[i].job != r->job);
 	d = &w->done[w->done_n++];
-	*d = (struct world_done){.job = r->job, .outcome = r->outcome, .code = r->code, .enhanced = {r->class, r->subject, r->detail}};
+	*d = (struct world_done){.job = r->job,
+	    .outcome = r->outcome,
+	    .code = r->code,
+	    .enhanced = {r->class, r->subject, r->detail}};
 	CHECK(r->outcome <= SCHEDULE_DEFERRED_MESSAGE && r->text.n <= RELAY_TEXT_MAX);
 	copy_z(d->host, sizeof(d->host), r->host);
 	copy_z(d->ip, sizeof(d->ip), r->ip);
@@ -444,7 +459,8 @@ keys_asked(struct world *w, const struct rec_dkim_sign *q)
 	CHECK(q->digest.n == 32 && str_has_prefix(q->context, STR("dkim ")));
 	if (!w->is_keys_silent)
 		(void)rec_dkim_signed_put(link_out(w->keys.role),
-		    &(struct rec_dkim_signed){.ticket = q->ticket, .signature = w->is_keys_failing ? STR_NULL : str_of(signature, n)});
+		    &(struct rec_dkim_signed){.ticket = q->ticket,
+			.signature = w->is_keys_failing ? STR_NULL : str_of(signature, n)});
 }
 
 static bool
@@ -538,8 +554,11 @@ op_keys(void *arg)
 	return link_of(&((struct world *)arg)->keys);
 }
 
-static const struct relay_ops world_ops = {
-    .store = op_store, .queue = op_queue, .resolver = op_resolver, .keys = op_keys, .connect = world_connect};
+static const struct relay_ops world_ops = {.store = op_store,
+    .queue = op_queue,
+    .resolver = op_resolver,
+    .keys = op_keys,
+    .connect = world_connect};
 
 /* ---- the whole ---- */
 
@@ -553,7 +572,8 @@ world_set(struct world *w, const char *hostname, uint64_t idle_ms)
 }
 
 void
-world_route(struct world *w, const char *domain, const char *host, uint16_t port, uint8_t tls, const char *user, const char *password)
+world_route(struct world *w, const char *domain, const char *host, uint16_t port, uint8_t tls,
+    const char *user, const char *password)
 {
 	str16_put(&w->routes, str_of_c(domain));
 	str16_put(&w->routes, str_of_c(host));
@@ -620,7 +640,8 @@ world_fini(struct world *w)
 void
 world_send(struct world *w, uint64_t job, const char *destination)
 {
-	(void)rec_relay_put(link_out(w->queue.role), &(struct rec_relay){.job = job, .message = 1, .destination = str_of_c(destination)});
+	(void)rec_relay_put(link_out(w->queue.role),
+	    &(struct rec_relay){.job = job, .message = 1, .destination = str_of_c(destination)});
 }
 
 static void

@@ -1,31 +1,40 @@
-/* For tests of relay: a store, a queue, a resolver, keys and servers, all played on one loop with a fake clock. */
+/* For tests of relay: a store, a queue, a resolver, keys and servers, all played on one loop with a
+ * fake clock. */
 #ifndef POSTHORN_FLOW_RELAY_TEST_RELAY_WORLD_H
 #define POSTHORN_FLOW_RELAY_TEST_RELAY_WORLD_H
 
 #include "flow/relay/relay_internal.h"
 
-enum { WORLD_RULES_MAX = 16, WORLD_DNS_MAX = 64, WORLD_DONE_MAX = 64, WORLD_PEERS_MAX = 8, WORLD_RCPTS_MAX = 1000 };
+enum {
+	WORLD_RULES_MAX = 16,
+	WORLD_DNS_MAX = 64,
+	WORLD_DONE_MAX = 64,
+	WORLD_PEERS_MAX = 8,
+	WORLD_RCPTS_MAX = 1000
+};
 
-/* What a server says to a line that begins so. reply: lines with CRLF; "CLOSE" closes, "HANG" says nothing, "RESET" breaks. */
+/* What a server says to a line that begins so. reply: lines with CRLF; "CLOSE" closes, "HANG" says
+ * nothing, "RESET" breaks. */
 struct world_rule {
-	const char *line;	/* "" the greeting, "." the end of the content */
+	const char *line; /* "" the greeting, "." the end of the content */
 	const char *reply;
-	int times;	/* 0: always */
+	int times; /* 0: always */
 };
 
 struct world_peer {
 	const char *ip;
-	bool is_refusing;	/* connections */
+	bool is_refusing; /* connections */
 	bool is_implicit_tls, is_tls_broken, is_not_reading;
 	struct world_rule rules[WORLD_RULES_MAX];
 	int connections_n, messages_n, quits_n;
-	struct buf commands;	/* each with LF */
-	struct buf content;	/* of the last message, dots still stuffed */
-	bool is_tls;		/* at the last MAIL */
+	struct buf commands; /* each with LF */
+	struct buf content;  /* of the last message, dots still stuffed */
+	bool is_tls;	     /* at the last MAIL */
 	const char *scram_password;
 };
 
-/* name "a.example", type, answers separated by ' ' ("10,mx.example" for MX: ',' stands for the space). */
+/* name "a.example", type, answers separated by ' ' ("10,mx.example" for MX: ',' stands for the
+ * space). */
 struct world_dns {
 	const char *name;
 	uint16_t rrtype, rcode;
@@ -45,13 +54,13 @@ struct world_done {
 		uint8_t verdict;
 		uint16_t code, enhanced[3];
 		char text[520];
-	} result[8];	/* the first */
+	} result[8]; /* the first */
 };
 
 struct world_message {
 	struct str reverse_path, head, body, envid, sign_domain;
-	const char *rcpts[8];	/* NULL: the end */
-	size_t many;		/* instead: so many generated */
+	const char *rcpts[8]; /* NULL: the end */
+	size_t many;	      /* instead: so many generated */
 	uint8_t notify, flags, ret, by_mode, priority, keys_n;
 	const char *orcpt;
 	uint64_t by_ms;
@@ -60,7 +69,7 @@ struct world_message {
 
 struct world_link {
 	struct world *w;
-	struct link *relay, *role;	/* the two ends */
+	struct link *relay, *role; /* the two ends */
 	bool is_down;
 };
 
@@ -73,17 +82,18 @@ struct world {
 	struct world_peer peers[WORLD_PEERS_MAX];
 	struct world_message m;
 	struct buf routes;
-	struct world_done *done;	/* WORLD_DONE_MAX */
+	struct world_done *done; /* WORLD_DONE_MAX */
 	size_t done_n, asked_n, reads_n, signs_n;
 	bool is_keys_silent, is_keys_failing;
 	int stopped_n;
-	struct tls_context *server_tls, *client_tls;	/* freed by world_fini */
+	struct tls_context *server_tls, *client_tls; /* freed by world_fini */
 	struct server *servers;
 };
 
 void world_init(struct world *w);
 void world_fini(struct world *w);
-void world_route(struct world *w, const char *domain, const char *host, uint16_t port, uint8_t tls, const char *user, const char *password);
+void world_route(struct world *w, const char *domain, const char *host, uint16_t port, uint8_t tls,
+    const char *user, const char *password);
 void world_set(struct world *w, const char *hostname, uint64_t idle_ms);
 /* RELAY for message 1. */
 void world_send(struct world *w, uint64_t job, const char *destination);
