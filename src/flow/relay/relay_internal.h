@@ -251,7 +251,7 @@ bool relay_is_ascii(struct str s);
 
 /* ---- its signatures (relay_sign.c) ---- */
 
-/* ST_LIMIT, ST_SYNTAX: the keys are malformed. */
+/* Of the first RELAY_KEYS_MAX keys. ST_SYNTAX: malformed. */
 enum status relay_sign_new(struct relay_job *j) MUST_USE;
 void relay_sign_body(struct relay_job *j, struct str bytes);
 void relay_sign_begin(struct relay_job *j);

@@ -28,9 +28,7 @@ relay_sign_new(struct relay_job *j)
 	CHECK(s != NULL && j->signing == NULL);
 	j->signing = s;
 	arena_init(&s->arena, RELAY_KEYS_MAX * DKIM_ARENA_BYTES);
-	while (!cur_at_end(&c)) {
-		if (s->n == RELAY_KEYS_MAX)
-			return ST_LIMIT;
+	while (!cur_at_end(&c) && s->n < RELAY_KEYS_MAX) {
 		if (!key_take(&c, &s->key[s->n]))
 			return ST_SYNTAX;
 		s->n++;

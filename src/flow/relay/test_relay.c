@@ -1165,6 +1165,119 @@ jobs_are_limited(void)
 	world_fini(&w);
 }
 
+static void
+rounds_are_limited(void)
+{
+	for (size_t n = RELAY_ROUNDS_MAX; n <= RELAY_ROUNDS_MAX + 1; n++) {
+		struct world w;
+		struct world_peer *p = usual_world(&w);
+		const struct world_done *d;
+
+		w.m.many = n;
+		p->rules[0] = (struct world_rule){"EHLO", "250-mx\r\n250 LIMITS RCPTMAX=1\r\n", 0};
+		d = world_relay(&w, "a.example");
+		EXPECT(d->outcome == SCHEDULE_SENT && d->results_n == RELAY_ROUNDS_MAX);
+		EXPECT(d->code == (n > RELAY_ROUNDS_MAX ? 452 : 250));
+		world_fini(&w);
+	}
+}
+
+static void
+keys_are_limited(void)
+{
+	for (uint8_t n = RELAY_KEYS_MAX; n <= RELAY_KEYS_MAX + 1; n++) {
+		struct world w;
+
+		(void)usual_world(&w);
+		w.m.keys_n = n;
+		w.m.sign_domain = STR("us.example");
+		EXPECT(world_relay(&w, "a.example")->outcome == SCHEDULE_SENT);
+		EXPECT(w.signs_n == RELAY_KEYS_MAX);
+		world_fini(&w);
+	}
+}
+
+static void
+idle_connections_are_limited(void)
+{
+	for (uint64_t n = RELAY_POOL_MAX; n <= RELAY_POOL_MAX + 1; n++) {
+		struct world w;
+
+		(void)usual_world(&w);
+		for (uint64_t i = 0; i < n; i++)
+			world_send(&w, 1 + i, "a.example");
+		for (int i = 0; i < 10; i++)
+			world_run(&w, 10);
+		EXPECT(w.done_n == n && relay_counters(w.relay)->connections == n);
+		EXPECT(relay_connections(w.relay) == RELAY_POOL_MAX);
+		/* New settings: none of them stays. */
+		world_set(&w, "us.example", 10000);
+		world_run(&w, 100);
+		EXPECT(relay_connections(w.relay) == 0);
+		world_fini(&w);
+	}
+}
+
+static void
+dead_addresses_are_limited(void)
+{
+	struct world w;
+	struct sock_addr a = {.is_v4 = true, .port = 25};
+
+	world_init(&w);
+	for (uint16_t i = 0; i < RELAY_BAD_MAX; i++) {
+		a.port = (uint16_t)(i + 1);
+		relay_bad_add(w.relay, &a);
+	}
+	a.port = 1;
+	EXPECT(relay_bad_has(w.relay, &a));
+	a.port = RELAY_BAD_MAX + 1;
+	relay_bad_add(w.relay, &a);
+	EXPECT(relay_bad_has(w.relay, &a));
+	a.port = 1;
+	EXPECT(!relay_bad_has(w.relay, &a));
+	world_fini(&w);
+}
+
+static void
+routes_are_limited(void)
+{
+	for (size_t n = RELAY_ROUTES_MAX; n <= RELAY_ROUTES_MAX + 1; n++) {
+		struct relay_routes *t = NULL;
+		struct buf b;
+		enum status st;
+
+		buf_init(&b, 1 << 20);
+		for (size_t i = 0; i < n; i++)
+			(void)buf_put(&b, STR("\x01\x00*\x01\x00h\x19\x00\x00\x00\x00\x00\x00"));
+		st = relay_routes_new(buf_str(&b), &t);
+		EXPECT(st == (n > RELAY_ROUTES_MAX ? ST_LIMIT : ST_OK));
+		relay_routes_unref(&t);
+		/* Cut anywhere it is malformed. */
+		for (size_t cut = 1; cut < 13; cut++)
+			EXPECT(relay_routes_new(str_take(buf_str(&b), 26 - cut), &t) == ST_SYNTAX);
+		buf_fini(&b);
+	}
+}
+
+static void
+texts_are_cut_and_printable(void)
+{
+	struct relay_reason r;
+	char text[RELAY_TEXT_MAX + 2];
+
+	memset(text, 'x', sizeof(text));
+	text[3] = '\n';
+	text[RELAY_TEXT_MAX] = 0;
+	relay_reason_set(&r, 451, 4, 2, "%s", text);
+	EXPECT(relay_reason_text(&r).n == RELAY_TEXT_MAX && r.text[3] == '?');
+	text[RELAY_TEXT_MAX] = 'x';
+	text[RELAY_TEXT_MAX + 1] = 0;
+	relay_reason_set(&r, 451, 4, 2, "%s", text);
+	EXPECT(relay_reason_text(&r).n == RELAY_TEXT_MAX);
+	EXPECT(is_code(r.enhanced, 4, 4, 2));
+}
+
 int
 main(void)
 {
@@ -1209,6 +1322,12 @@ main(void)
 	UNIT(a_resolver_that_goes_defers);
 	UNIT(stopping_lets_messages_end);
 	UNIT(jobs_are_limited);
+	UNIT(rounds_are_limited);
+	UNIT(keys_are_limited);
+	UNIT(idle_connections_are_limited);
+	UNIT(dead_addresses_are_limited);
+	UNIT(routes_are_limited);
+	UNIT(texts_are_cut_and_printable);
 	if (cert.key != NULL)
 		test_cert_drop(&cert);
 	return unit_end();
