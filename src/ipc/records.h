@@ -186,7 +186,7 @@ const char *role_kind_name(enum role_kind k);
  * everything that a command changed.
  */
 #define QUEUE_ENTRY_FIELDS(F) \
-	F(u64, message) F(str, destination) F(u32, rcpts_n) F(u32, bytes) F(u64, due_ms) F(u64, expires_ms) F(u32, attempts) F(u8, priority) F(u8, is_held)
+	F(u64, message) F(str, destination) F(u32, rcpts_n) F(u32, bytes) F(u64, due_ms) F(u32, attempts) F(u8, priority) F(u8, is_held)
 /* Try now. */
 #define RELAY_FIELDS(F) F(u64, job) F(u64, message) F(str, destination) F(u32, attempts)
 /*

@@ -22,7 +22,6 @@ entry_send(struct link *l, const struct queue_message *m, const struct queue_ent
 	        .rcpts_n = e->rcpts_n,
 	        .bytes = (uint32_t)size_min(m->body_bytes, UINT32_MAX),
 	        .due_ms = e->due_ms,
-	        .expires_ms = m->expires_ms,
 	        .attempts = e->attempts,
 	        .priority = m->priority,
 	        .is_held = e->is_held});
