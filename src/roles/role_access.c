@@ -99,8 +99,7 @@ access_accept(void *arg, struct front_listener *from, int fd, const struct sock_
 	struct access *a = arg;
 
 	if (from->protocol == LISTEN_SUBMISSION) {
-		(void)receive_accept(a->submission, from->listener, fd, peer, SMTP_SUBMISSION, from->tls,
-		    front_is_exempt(&a->front, peer));
+		(void)receive_accept(a->submission, from->listener, fd, peer, SMTP_SUBMISSION, from->tls);
 		return;
 	}
 	pop3_accept(a->pop3, from->listener, fd, peer, from->tls, front_is_exempt(&a->front, peer));
