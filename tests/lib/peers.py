@@ -287,12 +287,12 @@ class Sink:
     tls: offers STARTTLS. users: {name: password} for AUTH, under TLS when there is any.
     """
 
-    def __init__(self, address, port, hostname=None, extensions=SINK_EXTENSIONS, tls=False, implicit=False, users=None, limits=None, ehlo=True, auth=("PLAIN", "LOGIN"), **script):
+    def __init__(self, address, port, hostname=None, extensions=SINK_EXTENSIONS, tls=False, implicit=False, users=None, limits=None, knows_ehlo=True, auth=("PLAIN", "LOGIN"), **script):
         self.address, self.port, self.script = address, port, script
         self.hostname = hostname or f"h{address.rpartition('.')[2]}.test"
         self.extensions = list(extensions) + ([f"LIMITS {limits}"] if limits else [])
         self.has_tls, self.implicit, self.users, self.auth = tls, implicit, users or {}, auth
-        self.has_ehlo = ehlo
+        self.knows_ehlo = knows_ehlo
         self.context = tls_of_server(self.hostname) if tls or implicit else None
         self.lock = threading.Lock()
         self.messages, self.commands, self.sessions, self.errors = [], [], [], []
@@ -490,7 +490,7 @@ class Session:
             self.reply("221 2.0.0 bye" if line.upper() == "QUIT" else "503 5.5.1 no")
 
     def on_ehlo(self, rest):
-        if not self.sink.has_ehlo:
+        if not self.sink.knows_ehlo:
             self.reply("500 5.5.1 what?")
             return
         self.helo = rest
