@@ -110,6 +110,8 @@ void store_results_init(struct store_role *s);
 void store_results_fini(struct store_role *s);
 bool store_queue_result(struct store_role *s, struct link *l, struct cur *c);
 bool store_notice_answer(struct store_role *s, struct cur *c);
+/* Somebody asked to hear of deliveries (NOTIFY=SUCCESS): m's sender is told of these recipients (flow/report/notice.h). Copies all. */
+void store_notice_delivered(struct store_role *s, const struct queue_message *m, struct str rcpts);
 
 /* store_digest.c */
 void store_digest_send(struct store_role *s, struct blob_id blob, struct str body);
