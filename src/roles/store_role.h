@@ -74,6 +74,7 @@ struct store_role {
 	struct map allowances;		/* account -> what it sent in the last hour */
 	struct map notice_targets;	/* reverse-path -> how many notices in the last hour */
 	struct slots results;
+	bool is_forgetting;		/* old events */
 	uint64_t delivered_n, queued_n, refused_n, digests_n;
 };
 
@@ -123,6 +124,9 @@ void store_digest_with_delivery(struct store_role *s);
 void store_digest_fini(struct store_role *s);
 /* When there is nothing else under way: what was left undone. */
 void store_digest_pump(struct store_role *s);
+
+/* store_events.c */
+void store_events_forget(struct store_role *s);
 
 /* ---- the simulator's ---- */
 
