@@ -118,8 +118,8 @@ what_is_not_in_the_table_closes(void)
 {
 	struct pair p;
 
-	/* access may not deliver: the store closes that line and lives on. */
-	pair_open(&p, ROLE_ACCESS, ROLE_STORE);
+	/* auth may not deliver: the store closes that line and lives on. */
+	pair_open(&p, ROLE_AUTH, ROLE_STORE);
 	EXPECT(rec_deliver_put(link_out(p.a.link), &(struct rec_deliver){.session = 1}) == ST_OK);
 	pair_run(&p);
 	EXPECT(p.b.records == 0);

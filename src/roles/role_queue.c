@@ -40,7 +40,6 @@ struct queue {
 	struct slots controls;
 	struct asked asked[COMMANDS_MAX];
 	uint32_t seq;
-	bool is_started;
 	uint64_t commands_n;
 };
 
@@ -331,8 +330,6 @@ queue_start(void *self)
 	struct queue *q = self;
 
 	queue_settings(q);
-	q->is_started = true;
-	dispatch_store_up(q->dispatch);
 }
 
 static void
@@ -340,7 +337,7 @@ queue_link_up(void *self, struct link *l)
 {
 	struct queue *q = self;
 
-	if (link_peer(l) == ROLE_STORE && q->is_started)
+	if (link_peer(l) == ROLE_STORE)
 		dispatch_store_up(q->dispatch);
 	if (link_peer(l) == ROLE_RELAY)
 		dispatch_relay_up(q->dispatch);

@@ -242,6 +242,7 @@ store_tick(void *arg)
 	struct store_role *s = arg;
 
 	store_work(s);
+	store_events_forget(s);
 	s->tick = loop_timer_add(role_loop(s->role), 1000, store_tick, s);
 }
 

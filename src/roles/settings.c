@@ -123,8 +123,10 @@ settings_put(struct rec_settings *s, struct settings_texts *t, const struct conf
 	if (kind == ROLE_SMTPIN || kind == ROLE_ACCESS) {
 		s->proxy_nets = networks_put(&t->proxy, &f->limits.proxy);
 		s->xclient_nets = networks_put(&t->xclient, &f->limits.xclient);
-		s->trusted_nets = networks_put(&t->trusted, &f->submission.trusted);
 	}
+	/* The store believes smtpin's word for it only when there are any. */
+	if (kind == ROLE_SMTPIN || kind == ROLE_ACCESS || kind == ROLE_STORE)
+		s->trusted_nets = networks_put(&t->trusted, &f->submission.trusted);
 	if (kind == ROLE_RELAY)
 		s->relay_routes = routes_put(&t->routes, &f->relay);
 }

@@ -6,6 +6,7 @@
 #include "base/num.h"
 #include "flow/deliver/deliver.h"
 #include "flow/report/event.h"
+#include "flow/report/notice.h"
 #include "roles/store_role.h"
 #include "standards/address/address.h"
 
@@ -279,6 +280,7 @@ struct attempt {
 	struct arena arena;	/* heads and arrays */
 	struct blob_id blob;
 	struct queue_id queued;	/* 0: nothing is */
+	uint64_t trace;
 	struct str sign_domain;
 	bool is_all, is_held;
 };
@@ -289,7 +291,34 @@ struct acknowledgement {
 	struct reply_to to;
 	struct queue_id queued;
 	struct buf answers;
+	/* Of recipients who want their delivery told. */
+	struct buf delivered;	/* as NOTICE wants them; empty: none */
+	struct queue_message told;	/* in arena */
+	struct arena arena;
 };
+
+static struct acknowledgement *
+acknowledgement_new(struct store_role *s, struct reply_to to)
+{
+	struct acknowledgement *k = calloc(1, sizeof(*k));
+
+	CHECK(k != NULL);
+	k->s = s;
+	k->to = to;
+	buf_init(&k->answers, ANSWERS_BYTES_MAX);
+	buf_init(&k->delivered, RECORD_BYTES_MAX / 2);
+	arena_init(&k->arena, 2 * HEAD_BYTES_MAX);
+	return k;
+}
+
+static void
+acknowledgement_free(struct acknowledgement *k)
+{
+	buf_fini(&k->answers);
+	buf_fini(&k->delivered);
+	arena_fini(&k->arena);
+	free(k);
+}
 
 static void
 acknowledge(void *arg, enum status st)
@@ -303,8 +332,9 @@ acknowledge(void *arg, enum status st)
 		    &(struct rec_deliver_answer){.session = k->to.session, .answers = buf_str(&k->answers)});
 	if (st == ST_OK && k->queued.v != 0)
 		store_queue_tell(k->s, k->queued);
-	buf_fini(&k->answers);
-	free(k);
+	if (st == ST_OK && k->delivered.n > 0)
+		store_notice_delivered(k->s, &k->told, buf_str(&k->delivered));
+	acknowledgement_free(k);
 }
 
 static enum status
@@ -502,7 +532,7 @@ attempt_event(struct attempt *a, struct txn *t, struct queue_message *m)
 	}
 	e.rcpts = buf_str(&rcpts);
 	st = event_put(t, &e, names, names_n);
-	m->trace = e.id;
+	m->trace = a->trace = e.id;
 	buf_fini(&rcpts);
 	return st;
 }
@@ -605,33 +635,54 @@ attempt_prepare(struct attempt *a)
 	return st;
 }
 
+/* RFC 3461 5.2.2: who asked for it hears that the mail is in the mailbox. */
+static void
+attempt_tell(const struct attempt *a, struct acknowledgement *k)
+{
+	const struct rec_deliver *r = a->r;
+	struct queue_message *m = &k->told;
+
+	for (size_t i = 0; i < a->rcpts_n; i++) {
+		const struct envelope_rcpt *e = &a->rcpts[i];
+		struct queue_rcpt q = {.path = e->path, .orcpt = e->orcpt, .code = 250, .enhanced = {2, 1, 5},
+		    .tried_ms = store_role_wall_ms(a->s)};
+		if (!e->is_remote && e->code == 250 && (e->notify & ENVELOPE_SUCCESS) != 0 &&
+		    notice_rcpt_put(&k->delivered, DSN_DELIVERED, &q, STR_NULL, 0) != ST_OK)
+			return;
+	}
+	if (k->delivered.n == 0)
+		return;
+	*m = (struct queue_message){.blob = a->blob, .body_bytes = a->stage != NULL ? a->stage->bytes : r->body.n,
+	    .arrived_ms = store_role_wall_ms(a->s), .ret = r->ret, .flags = r->flags, .trace = a->trace};
+	if (arena_str(&k->arena, r->reverse_path, &m->reverse_path) != ST_OK || arena_str(&k->arena, r->head, &m->head) != ST_OK ||
+	    arena_str(&k->arena, r->envid, &m->envid) != ST_OK || arena_str(&k->arena, a->sign_domain, &m->sign_domain) != ST_OK)
+		buf_reset(&k->delivered);
+}
+
 static bool
 attempt_run(struct attempt *a, struct link *l)
 {
 	struct store_role *s = a->s;
-	struct acknowledgement *k = calloc(1, sizeof(*k));
+	struct acknowledgement *k = acknowledgement_new(s, store_role_reply_to(s, l, a->r->session));
 	enum status st;
 
-	CHECK(k != NULL);
-	k->s = s;
-	k->to = store_role_reply_to(s, l, a->r->session);
-	buf_init(&k->answers, ANSWERS_BYTES_MAX);
 	st = attempt_prepare(a);
 	if (st == ST_SYNTAX || a->rcpts_n == 0) {
-		free(k);
+		acknowledgement_free(k);
 		return false;
 	}
 	if (st == ST_OK)
 		st = store_transact(s->store, deliver_txn, a, acknowledge, k);
 	if (st == ST_LIMIT && store_is_busy(s->store) && !store_is_full(s->store)) {
 		/* The disk does not keep up: this record and all behind it wait in their line. */
-		free(k);
+		acknowledgement_free(k);
 		a->is_held = true;
 		return true;
 	}
 	answers_of(a, st, &k->answers);
 	if (st == ST_OK) {
 		k->queued = a->queued;
+		attempt_tell(a, k);
 		s->delivered_n += a->targets_n > 0;
 		s->queued_n += a->remotes_n > 0;
 		store_digest_with_delivery(s);

@@ -1,6 +1,7 @@
 /*
  * What became of a try: the queue says it, the store keeps it. When somebody must be told, a worker writes the notice first, and the recipients
  * leave the queue in the very transaction that delivers or queues it: no failure goes without its word, and no word is said twice.
+ * (Only the notice of a delivery here, which somebody asked for, is made after the fact: a crash in between loses that word, not the mail.)
  */
 #include <stdlib.h>
 
@@ -37,6 +38,8 @@ struct result {
 	uint8_t notice_flags;
 	char *text;
 	size_t text_n;
+	bool is_local;		/* no result of the queue's: only the notice that `local` was delivered here */
+	struct queue_message local;	/* in arena */
 	/* Of the transaction. */
 	struct arena arena;
 	uint32_t left_n;
@@ -59,7 +62,7 @@ result_free(struct result *k)
 static void
 result_answer(struct result *k, bool ok)
 {
-	struct link *l = store_role_reply(k->s, &k->to);
+	struct link *l = k->is_local ? NULL : store_role_reply(k->s, &k->to);
 
 	if (l != NULL)
 		(void)rec_queue_result_answer_put(link_out(l),
@@ -231,6 +234,15 @@ result_txn(struct txn *t, void *arg)
 	return st == ST_OK && !is_gone ? left_count(k, t, &m) : st;
 }
 
+static enum status
+local_txn(struct txn *t, void *arg)
+{
+	struct result *k = arg;
+
+	k->notice_queued = (struct queue_id){0};
+	return notice_deliver(k, t, &k->local);
+}
+
 static void
 result_done(void *arg, enum status st)
 {
@@ -244,7 +256,7 @@ result_done(void *arg, enum status st)
 static void
 result_commit(struct result *k)
 {
-	enum status st = store_transact(k->s->store, result_txn, k, result_done, k);
+	enum status st = store_transact(k->s->store, k->is_local ? local_txn : result_txn, k, result_done, k);
 
 	if (st == ST_OK)
 		return;
@@ -438,6 +450,10 @@ store_notice_answer(struct store_role *s, struct cur *c)
 	if (k == NULL || k->has_notice || k->timer.v == 0)
 		return true;
 	loop_timer_del(role_loop(s->role), &k->timer);
+	if (!a.ok && k->is_local) {
+		result_free(k);
+		return true;
+	}
 	if (!a.ok) {
 		/* It cannot be written at all: the failure is kept in the events, the sender hears nothing. */
 		log_event(LOG_ERROR, "notice.unwritable", LOG_U64("message", k->r.message));
@@ -452,6 +468,33 @@ store_notice_answer(struct store_role *s, struct cur *c)
 	k->has_notice = true;
 	result_commit(k);
 	return true;
+}
+
+void
+store_notice_delivered(struct store_role *s, const struct queue_message *m, struct str rcpts)
+{
+	struct result *k;
+	struct queue_message *c;
+
+	if (m->reverse_path.n == 0 || !notice_is_allowed(s, m->reverse_path, store_role_wall_ms(s)))
+		return;
+	k = calloc(1, sizeof(*k));
+	CHECK(k != NULL);
+	k->s = s;
+	k->is_local = true;
+	k->now_ms = store_role_wall_ms(s);
+	buf_init(&k->record, 1);
+	arena_init(&k->arena, QUEUE_ARENA_BYTES);
+	k->local = *m;
+	c = &k->local;
+	k->id = slots_add(&s->results, k);
+	if (k->id == 0 || arena_str(&k->arena, m->reverse_path, &c->reverse_path) != ST_OK ||
+	    arena_str(&k->arena, m->head, &c->head) != ST_OK || arena_str(&k->arena, m->envid, &c->envid) != ST_OK ||
+	    arena_str(&k->arena, m->sign_domain, &c->sign_domain) != ST_OK || notice_ask(k, c, rcpts) != ST_OK) {
+		result_free(k);
+		return;
+	}
+	k->timer = loop_timer_add(role_loop(s->role), NOTICE_WAIT_MS, notice_timeout, k);
 }
 
 void

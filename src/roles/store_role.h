@@ -74,6 +74,7 @@ struct store_role {
 	struct map allowances;		/* account -> what it sent in the last hour */
 	struct map notice_targets;	/* reverse-path -> how many notices in the last hour */
 	struct slots results;
+	bool is_forgetting;		/* old events */
 	uint64_t delivered_n, queued_n, refused_n, digests_n;
 };
 
@@ -110,6 +111,8 @@ void store_results_init(struct store_role *s);
 void store_results_fini(struct store_role *s);
 bool store_queue_result(struct store_role *s, struct link *l, struct cur *c);
 bool store_notice_answer(struct store_role *s, struct cur *c);
+/* Somebody asked to hear of deliveries (NOTIFY=SUCCESS): m's sender is told of these recipients (flow/report/notice.h). Copies all. */
+void store_notice_delivered(struct store_role *s, const struct queue_message *m, struct str rcpts);
 
 /* store_digest.c */
 void store_digest_send(struct store_role *s, struct blob_id blob, struct str body);
@@ -121,6 +124,9 @@ void store_digest_with_delivery(struct store_role *s);
 void store_digest_fini(struct store_role *s);
 /* When there is nothing else under way: what was left undone. */
 void store_digest_pump(struct store_role *s);
+
+/* store_events.c */
+void store_events_forget(struct store_role *s);
 
 /* ---- the simulator's ---- */
 

@@ -52,7 +52,7 @@ each_role_gets_what_it_needs(void)
 		EXPECT_STR(s.exempt_nets, STR(""));
 		EXPECT_STR(s.proxy_nets, meets_clients ? STR("10.1.0.0/16\n::1/128\n") : STR(""));
 		EXPECT_STR(s.xclient_nets, meets_clients ? STR("10.2.0.0/16\n") : STR(""));
-		EXPECT_STR(s.trusted_nets, meets_clients ? STR("10.3.0.1/32\n") : STR(""));
+		EXPECT_STR(s.trusted_nets, meets_clients || k == ROLE_STORE ? STR("10.3.0.1/32\n") : STR(""));
 		EXPECT_STR(s.relay_routes, k == ROLE_RELAY ? str_of(routes, sizeof(routes) - 1) : STR(""));
 		EXPECT_STR(s.client_ca_pem, STR(""));
 		settings_texts_fini(&t);

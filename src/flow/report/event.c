@@ -265,6 +265,26 @@ event_last(struct txn *t, uint64_t *out)
 
 /* ---- forgetting ---- */
 
+enum status
+event_oldest(struct txn *t, uint64_t *at_ms_out)
+{
+	struct key from, to;
+	struct store_iter it;
+	struct event e = {0};
+	struct cur names;
+	enum status st = store_range(t, key_event(&from, 0), key_event(&to, UINT64_MAX), false, &it);
+
+	if (st != ST_OK)
+		return st;
+	st = store_next(&it);
+	/* One that cannot be read is as old as can be. */
+	if (st == ST_OK)
+		(void)!event_decode(it.value, key_last_u64(it.key), &e, &names);
+	*at_ms_out = e.at_ms;
+	store_iter_end(&it);
+	return st == ST_EOF ? ST_NOTFOUND : st;
+}
+
 static enum status
 event_del(struct txn *t, const struct event *e, struct cur names)
 {

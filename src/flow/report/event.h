@@ -58,6 +58,8 @@ enum status event_find(struct txn *t, struct str name, uint64_t *out, size_t max
 enum status event_trace(struct txn *t, uint64_t first, struct arena *a, struct event *out, size_t max, size_t *n_out) MUST_USE;
 /* The last id there is; 0: none yet. */
 enum status event_last(struct txn *t, uint64_t *out) MUST_USE;
+/* When the oldest event there is happened. ST_NOTFOUND: there is none. */
+enum status event_oldest(struct txn *t, uint64_t *at_ms_out) MUST_USE;
 /* Forgets up to EVENT_PRUNE_MAX of those before that time. *is_done_out: none is left. */
 enum status event_prune(struct txn *t, uint64_t before_ms, bool *is_done_out) MUST_USE;
 

@@ -126,7 +126,9 @@ old_ones_are_forgotten_with_all_that_leads_to_them(void)
 	size_t n;
 
 	store_make();
+	EXPECT(event_oldest(store_snapshot(store), ids) == ST_NOTFOUND);
 	first = put(EVENT_QUEUED, 0, 1000);
+	EXPECT(event_oldest(store_snapshot(store), ids) == ST_OK && ids[0] == 1000);
 	for (uint64_t i = 1; i <= EVENT_PRUNE_MAX; i++)
 		(void)put(EVENT_DEFERRED, first, 1000 + i);
 	EXPECT(store_transact_wait(store, prune_fn, &p) == ST_OK && !p.is_done);
