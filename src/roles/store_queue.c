@@ -35,7 +35,7 @@ message_send(struct store_role *s, struct link *l, struct queue_id id)
 	struct queue_message m = {0};
 	struct queue_rcpt *rcpts;
 	struct queue_entry *entries;
-	size_t n;
+	size_t n = 0;
 	enum status st;
 
 	arena_reset(&s->queue_arena);

@@ -163,15 +163,16 @@ intake_stage(struct intake *i, struct link *store)
 void
 intake_put(struct intake *i, struct link *store, struct str bytes)
 {
-	CHECK(bytes.n <= INTAKE_PIECE_MAX);
 	i->bytes += bytes.n;
 	if (!i->header.is_over)
 		header_scan_put(&i->header, bytes);
-	if (i->is_failed)
-		return;
-	CHECK(buf_put(&i->body, bytes) == ST_OK);
-	if (i->body.n >= RECEIVE_INLINE_MAX)
-		intake_stage(i, store);
+	while (bytes.n > 0 && !i->is_failed) {
+		struct str piece = str_take(bytes, INTAKE_PIECE_MAX);
+		CHECK(buf_put(&i->body, piece) == ST_OK);
+		if (i->body.n >= RECEIVE_INLINE_MAX)
+			intake_stage(i, store);
+		bytes = str_from(bytes, piece.n);
+	}
 }
 
 bool

@@ -12,7 +12,7 @@
 #define RECEIVE_INLINE_MAX (256 * 1024)
 /* Staged bytes under way to the store, per session, before we stop reading from the client. */
 #define RECEIVE_STAGE_WINDOW (1u << 20)
-/* What one call of intake_put may bring. */
+/* Of a body that is gathered, so much at a time: what is staged is at most RECEIVE_INLINE_MAX and this. */
 #define INTAKE_PIECE_MAX (64 * 1024)
 
 /* RFC 5321 6.3 wants at least 100; that many servers in a row are a loop. */
@@ -50,7 +50,7 @@ struct intake {
 
 void intake_init(struct intake *i, uint64_t session);
 void intake_fini(struct intake *i);
-/* At most INTAKE_PIECE_MAX bytes. store NULL: it is down, and the message has failed. */
+/* store NULL: it is down, and the message has failed. */
 void intake_put(struct intake *i, struct link *store, struct str bytes);
 /* Too much is under way: stop reading from the client until intake_staged. */
 bool intake_is_behind(const struct intake *i);

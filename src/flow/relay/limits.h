@@ -46,6 +46,12 @@
 /* For all addresses together: after this no other one is tried, the queue has its own patience. */
 #define RELAY_SEARCH_MS (5 * 60 * 1000)
 #define RELAY_GREETING_MS (5 * 60 * 1000) /* 4.5.3.2.1 */
+/*
+ * Who greets later than this gets the rest of those 5 min, but only so many connections per address and process wait for it: else one
+ * host that accepts and says nothing, named by a few hundred domains, takes every connection there is from all the others.
+ */
+#define RELAY_QUIET_MS (5 * 1000)
+#define RELAY_QUIET_MAX 10
 #define RELAY_HELLO_MS (5 * 60 * 1000)	  /* as for MAIL */
 #define RELAY_AUTH_MS (3 * 60 * 1000)	  /* RFC 4954 has none */
 #define RELAY_MAIL_MS (5 * 60 * 1000)	  /* 4.5.3.2.2 */

@@ -248,6 +248,7 @@ relay_new(struct loop *l, const struct relay_ops *ops, void *arg)
 	slots_init(&r->sessions, RELAY_SESSIONS_MAX);
 	map_init(&r->idle, RELAY_POOL_MAX);
 	map_init(&r->bad, RELAY_BAD_MAX);
+	map_init(&r->quiet, RELAY_SESSIONS_MAX);
 	prng_init(&r->random, rnd_u64());
 	CHECK(relay_routes_new(STR_NULL, &r->routes) == ST_OK);
 	CHECK(relay_set(r, &(struct relay_settings){.hostname = STR("localhost"), .port = 25}) ==
@@ -282,6 +283,7 @@ relay_free(struct relay **rp)
 	slots_fini(&r->sessions);
 	map_fini(&r->idle);
 	map_fini(&r->bad);
+	map_fini(&r->quiet);
 	relay_routes_unref(&r->routes);
 	free(r);
 }

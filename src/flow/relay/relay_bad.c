@@ -42,3 +42,23 @@ relay_bad_has(const struct relay *r, const struct sock_addr *a)
 
 	return r->bad.n > 0 && (uintptr_t)map_get(&r->bad, key_of(a, key)) > relay_now_ms(r);
 }
+
+bool
+relay_quiet_add(struct relay *r, const struct sock_addr *a)
+{
+	char key[KEY_BYTES];
+	uintptr_t n = (uintptr_t)map_get(&r->quiet, key_of(a, key));
+
+	return n < RELAY_QUIET_MAX && map_put(&r->quiet, key_of(a, key), (void *)(n + 1), NULL) == ST_OK;
+}
+
+void
+relay_quiet_del(struct relay *r, const struct sock_addr *a)
+{
+	char key[KEY_BYTES];
+	uintptr_t n = (uintptr_t)map_del(&r->quiet, key_of(a, key));
+
+	CHECK(n > 0);
+	if (n > 1)
+		CHECK(map_put(&r->quiet, key_of(a, key), (void *)(n - 1), NULL) == ST_OK);
+}

@@ -113,6 +113,9 @@ void relay_search_free(struct relay_job *j);
 void relay_bad_add(struct relay *r, const struct sock_addr *a);
 void relay_bad_del(struct relay *r, const struct sock_addr *a);
 bool relay_bad_has(const struct relay *r, const struct sock_addr *a);
+/* One connection more that waits long for a greeting from there; false: there are RELAY_QUIET_MAX. Each add has its del. */
+bool relay_quiet_add(struct relay *r, const struct sock_addr *a);
+void relay_quiet_del(struct relay *r, const struct sock_addr *a);
 
 /* ---- a message on its way (relay_job.c) ---- */
 
@@ -289,6 +292,7 @@ struct relay_session {
 	uint32_t messages_n;
 	bool is_mx, is_idle, is_ended, is_quitting, is_driving;
 	bool is_connected, is_handshaking, is_ready;
+	bool is_quiet;	/* counted among those that wait long for their greeting */
 	bool is_reused;		    /* it had a message before this one */
 	bool is_begun, is_answered; /* this message */
 	bool is_in_body;
@@ -336,6 +340,7 @@ struct relay {
 	struct map idle; /* key -> its first idle session */
 	size_t idle_n, orphans_n;
 	struct map bad; /* 18 bytes of address and port -> until when, ms */
+	struct map quiet; /* the same -> how many connections wait long for a greeting */
 	struct prng random;
 	struct relay_counters counters;
 	struct loop_id sweep, stop_timer;

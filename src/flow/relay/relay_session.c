@@ -385,6 +385,14 @@ session_event(struct relay_session *s, const struct smtp_client_event *ev)
 	return false;
 }
 
+static void
+session_is_heard(struct relay_session *s)
+{
+	if (s->is_quiet)
+		relay_quiet_del(s->r, &s->target.addr);
+	s->is_quiet = false;
+}
+
 /*
  * RFC 5321 4.5.3.2: each time begins again with a reply, and with each piece of content that has
  * left; not with each byte of a line.
@@ -414,7 +422,20 @@ session_deadline(struct relay_session *s, bool is_progress)
 	    (!is_progress && phase == s->deadline_phase))
 		return;
 	s->deadline_phase = (uint8_t)phase;
-	conn_deadline(s->conn, ms[phase]);
+	if (phase != SMTP_PHASE_GREETING)
+		session_is_heard(s);
+	conn_deadline(s->conn, phase == SMTP_PHASE_GREETING ? RELAY_QUIET_MS : ms[phase]);
+}
+
+/* It has not greeted for a while: may it go on waiting? */
+static bool
+session_waits_on(struct relay_session *s)
+{
+	if (s->is_quiet || smtp_client_phase(&s->smtp) != SMTP_PHASE_GREETING || !relay_quiet_add(s->r, &s->target.addr))
+		return false;
+	s->is_quiet = true;
+	conn_deadline(s->conn, RELAY_GREETING_MS - RELAY_QUIET_MS);
+	return true;
 }
 
 static void
@@ -571,11 +592,15 @@ on_timeout(void *arg, struct conn *c)
 		relay_session_quit(s);
 		return;
 	}
+	if (!s->is_quitting && !s->is_ended && session_waits_on(s))
+		return;
 	if (s->is_quitting || s->is_ended)
 		conn_close(c);
 	else
 		conn_abort(c);
-	if (!s->is_ended)
+	if (!s->is_ended && !s->is_quiet && smtp_client_phase(&s->smtp) == SMTP_PHASE_GREETING)
+		session_lost_by(s, RELAY_LOST_NAMED, 2, "it does not greet, and other connections wait for that already", "");
+	else if (!s->is_ended)
 		session_lost_by(s, RELAY_LOST_NAMED, 2, "timed out waiting for ",
 		    phase_word(smtp_client_phase(&s->smtp)));
 }
@@ -606,6 +631,7 @@ on_closed(void *arg, struct conn *c, enum conn_end why)
 	if (!s->is_ended)
 		session_closed(s, c, why);
 	CHECK(s->job == NULL);
+	session_is_heard(s);
 	auth_free(s);
 	slots_del(&r->sessions, s->id);
 	relay_routes_unref(&s->routes);

@@ -1239,6 +1239,30 @@ dead_addresses_are_limited(void)
 	world_fini(&w);
 }
 
+/* A host that says nothing keeps a few connections waiting, not all there are. */
+static void
+silent_hosts_hold_few_connections(void)
+{
+	struct world w;
+	struct world_peer *p = usual_world(&w);
+
+	p->rules[0] = (struct world_rule){"", "HANG", 0};
+	for (uint64_t job = 1; job <= RELAY_QUIET_MAX + 3; job++)
+		world_send(&w, job, "a.example");
+	world_run(&w, RELAY_QUIET_MS - 1000);
+	EXPECT(w.done_n == 0 && relay_jobs(w.relay) == RELAY_QUIET_MAX + 3);
+	world_run(&w, 2000);
+	EXPECT(w.done_n == 3 && relay_jobs(w.relay) == RELAY_QUIET_MAX);
+	EXPECT(w.done[0].outcome == SCHEDULE_FAILED_DESTINATION && w.done[0].code == 451);
+	/* The others have the whole time; then the host may keep as many again. */
+	world_run(&w, RELAY_GREETING_MS);
+	EXPECT(w.done_n == RELAY_QUIET_MAX + 3 && relay_jobs(w.relay) == 0);
+	world_send(&w, 99, "a.example");
+	world_run(&w, RELAY_QUIET_MS + 2000);
+	EXPECT(relay_jobs(w.relay) == 1);
+	world_fini(&w);
+}
+
 static void
 routes_are_limited(void)
 {
@@ -1326,6 +1350,7 @@ main(void)
 	UNIT(keys_are_limited);
 	UNIT(idle_connections_are_limited);
 	UNIT(dead_addresses_are_limited);
+	UNIT(silent_hosts_hold_few_connections);
 	UNIT(routes_are_limited);
 	UNIT(texts_are_cut_and_printable);
 	if (cert.key != NULL)
