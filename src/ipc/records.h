@@ -190,14 +190,15 @@ const char *role_kind_name(enum role_kind k);
 /* Try now. */
 #define RELAY_FIELDS(F) F(u64, job) F(u64, message) F(str, destination) F(u32, attempts)
 /*
- * outcome: enum schedule_outcome. results: each u32 index, u8 verdict (enum queue_verdict), u16 code, 3 u16 enhanced, u16 length + text;
+ * outcome: enum schedule_outcome. results: each u32 index, u8 verdict (enum queue_verdict, with QUEUE_OWN_WORDS when the text is ours, as is_own), u16 code, 3 u16 enhanced, u16 length + text;
  * a recipient without one waits for another try because of the reason in code .. text of the record itself.
  */
 #define RELAY_DONE_FIELDS(F) \
-	F(u64, job) F(u8, outcome) F(str, host) F(str, ip) F(str, tls) F(u16, code) F(u16, class) F(u16, subject) F(u16, detail) F(str, text) F(str, results)
+	F(u64, job) F(u8, outcome) F(str, host) F(str, ip) F(str, tls) F(u8, is_own) F(u16, code) F(u16, class) F(u16, subject) F(u16, detail) F(str, text) \
+	F(str, results)
 /* The same for the store, to be kept: due_ms is the next try of those who wait. */
 #define QUEUE_RESULT_FIELDS(F) \
-	F(u64, job) F(u64, message) F(str, destination) F(u64, due_ms) F(str, host) F(str, ip) F(str, tls) F(u16, code) F(u16, class) \
+	F(u64, job) F(u64, message) F(str, destination) F(u64, due_ms) F(str, host) F(str, ip) F(str, tls) F(u8, is_own) F(u16, code) F(u16, class) \
 	F(u16, subject) F(u16, detail) F(str, text) F(str, results)
 #define QUEUE_RESULT_ANSWER_FIELDS(F) F(u64, job) F(u8, ok) F(u32, rcpts_n) F(u64, due_ms) F(u8, is_held)
 /* What of this message is due for this destination. */
@@ -289,6 +290,7 @@ enum envelope_notify { ENVELOPE_NEVER = 1, ENVELOPE_SUCCESS = 2, ENVELOPE_FAILUR
 enum envelope_ret { ENVELOPE_RET_FULL = 1, ENVELOPE_RET_HDRS = 2 };
 /* What became of one recipient. RELAYED: taken by a server that will not say when it is delivered (RFC 3461 4.5). */
 enum queue_verdict { QUEUE_DELIVERED, QUEUE_RELAYED, QUEUE_DEFERRED, QUEUE_FAILED };
+#define QUEUE_OWN_WORDS 0x80
 #define QUEUE_BODY_BYTES (256u * 1024)
 #define ENVELOPE_PRIORITY_ZERO 9
 #define KEY_ID_MASTER UINT32_MAX

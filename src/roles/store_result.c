@@ -82,6 +82,7 @@ try_of(const struct result *k)
 	    .due_ms = k->r.due_ms,
 	    .notice_ms = role_settings(k->s->role)->queue_notice_ms,
 	    .host = k->r.host,
+	    .is_own = k->r.is_own != 0,
 	    .code = k->r.code,
 	    .enhanced = {k->r.class, k->r.subject, k->r.detail},
 	    .text = k->r.text,

@@ -344,6 +344,7 @@ on_relay_done(struct dispatch *d, struct link *from, struct cur *c)
 	        .host = r.host,
 	        .ip = r.ip,
 	        .tls = r.tls,
+	        .is_own = r.is_own,
 	        .code = r.code,
 	        .class = r.class,
 	        .subject = r.subject,

@@ -255,14 +255,27 @@ rcpt_del(struct txn *t, struct queue_id id, uint32_t index)
 
 struct result {
 	uint8_t verdict;
+	bool is_own;
 	uint16_t code, enhanced[3];
 	struct str text;
 };
 
 static bool
+verdict_take(struct cur *c, struct result *r)
+{
+	uint8_t v;
+
+	if (!cur_u8(c, &v))
+		return false;
+	r->is_own = (v & QUEUE_OWN_WORDS) != 0;
+	r->verdict = v & (uint8_t)~QUEUE_OWN_WORDS;
+	return r->verdict <= QUEUE_FAILED;
+}
+
+static bool
 result_take(struct cur *c, uint32_t *index, struct result *r)
 {
-	return cur_le32(c, index) && cur_u8(c, &r->verdict) && r->verdict <= QUEUE_FAILED && cur_le16(c, &r->code) &&
+	return cur_le32(c, index) && verdict_take(c, r) && cur_le16(c, &r->code) &&
 	    cur_le16(c, &r->enhanced[0]) && cur_le16(c, &r->enhanced[1]) && cur_le16(c, &r->enhanced[2]) && cur_str16(c, &r->text);
 }
 
@@ -281,7 +294,7 @@ result_of(const struct queue_try *try, uint32_t index, struct result *out, bool 
 			return ST_OK;
 	}
 	*is_own_out = false;
-	*out = (struct result){.verdict = QUEUE_DEFERRED, .code = try->code, .text = try->text,
+	*out = (struct result){.verdict = QUEUE_DEFERRED, .is_own = try->is_own, .code = try->code, .text = try->text,
 	    .enhanced = {try->enhanced[0], try->enhanced[1], try->enhanced[2]}};
 	return ST_OK;
 }
@@ -311,7 +324,7 @@ news_make(const struct queue_message *m, const struct queue_try *try, const stru
 	r->tried_ms = try->now_ms;
 	r->code = res->code;
 	memcpy(r->enhanced, res->enhanced, sizeof(r->enhanced));
-	r->host = str_take(try->host, QUEUE_HOST_BYTES_MAX);
+	r->host = res->is_own ? STR_NULL : str_take(try->host, QUEUE_HOST_BYTES_MAX);
 	r->text = str_take(res->text, QUEUE_TEXT_BYTES_MAX);
 	r->due_ms = try->due_ms;
 	n->verdict = res->verdict;

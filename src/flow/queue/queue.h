@@ -50,7 +50,7 @@ struct queue_rcpt {
 	uint64_t due_ms, tried_ms;	/* tried_ms 0: never */
 	uint16_t code, enhanced[3];	/* of the last try; code 0: none */
 	struct str path, destination, orcpt;
-	struct str host, text;		/* who said what at the last try */
+	struct str host, text;		/* who said what at the last try; no host: we did */
 };
 
 /* ---- in ---- */
@@ -102,6 +102,7 @@ struct queue_try {
 	uint64_t now_ms, due_ms;	/* the next try of those who wait */
 	uint64_t notice_ms;		/* after so long the sender is told of a delay; 0: never */
 	struct str host;
+	bool is_own;			/* text is ours, not the host's */
 	uint16_t code, enhanced[3];	/* why those without a result of their own wait */
 	struct str text;
 	struct str results;		/* as in QUEUE_RESULT */

@@ -82,7 +82,9 @@ on_done(struct talk *t, const struct rec_relay_done *d)
 	CHECK(d->code >= 200 && d->code < 600 && d->class == d->code / 100 &&
 	      d->outcome <= SCHEDULE_DEFERRED_MESSAGE);
 	while (!cur_at_end(&c)) {
-		CHECK(cur_le32(&c, &index) && cur_u8(&c, &verdict) && verdict <= QUEUE_FAILED);
+		CHECK(cur_le32(&c, &index) && cur_u8(&c, &verdict));
+		verdict &= (uint8_t)~QUEUE_OWN_WORDS;
+		CHECK(verdict <= QUEUE_FAILED);
 		for (int i = 0; i < 4; i++)
 			CHECK(cur_le16(&c, &n[i]));
 		CHECK(cur_str16(&c, &text) && text.n <= RELAY_TEXT_MAX);

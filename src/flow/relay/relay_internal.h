@@ -24,6 +24,7 @@ struct relay_reason {
 	uint16_t code;
 	uint16_t enhanced[3];
 	uint16_t text_n;
+	bool is_own;	/* our words, not the peer's */
 	char text[RELAY_TEXT_MAX];
 };
 

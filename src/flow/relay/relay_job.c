@@ -65,7 +65,7 @@ result_put(struct relay_job *j, struct relay_rcpt *rcpt, enum queue_verdict verd
 	CHECK(rcpt->state != RELAY_RCPT_DONE);
 	rcpt->state = RELAY_RCPT_DONE;
 	(void)buf_put_le32(out, rcpt->index);
-	(void)buf_put_c(out, (char)verdict);
+	(void)buf_put_c(out, (char)(verdict | (r->is_own ? QUEUE_OWN_WORDS : 0)));
 	(void)buf_put_le16(out, r->code);
 	for (int i = 0; i < 3; i++)
 		(void)buf_put_le16(out, r->enhanced[i]);
@@ -105,6 +105,7 @@ tell(struct relay_job *j, enum schedule_outcome outcome)
 				 .host = relay_host_str(&j->host),
 				 .ip = buf_str(&ip),
 				 .tls = str_of(j->tls, j->tls_n),
+				 .is_own = why->is_own,
 				 .code = why->code,
 				 .class = why->enhanced[0],
 				 .subject = why->enhanced[1],
@@ -450,8 +451,10 @@ relay_job_rcpt(struct relay_job *j, uint32_t row, const struct smtp_reply *reply
 	relay_reason_reply(&said, reply);
 	/* RFC 5321 4.5.3.1.10: too many recipients; 552 means the same, from servers that know no
 	 * better. */
-	if (reply->code == 552)
+	if (reply->code == 552) {
 		relay_reason_set(&said, 452, 5, 3, "%.*s", STR_ARG(reply->text));
+		said.is_own = reply->is_local;
+	}
 	/* The last reason is told for all that have no result, so one of those that wait stays. */
 	if (said.code == 452 || !j->has_again)
 		j->reason = said;

@@ -29,7 +29,7 @@ relay_pool_put(struct relay_session *s)
 	CHECK(!s->is_idle && s->job == NULL);
 	if (r->is_stopping || r->idle_ms == 0 || r->idle_n == RELAY_POOL_MAX ||
 	    s->routes != r->routes || s->messages_n >= RELAY_MESSAGES_MAX ||
-	    !smtp_client_can_mail(&s->smtp))
+	    !smtp_client_can_mail(&s->smtp) || s->smtp.is_rset_needed)
 		return false;
 	s->idle_next = head;
 	s->idle_prev = NULL;

@@ -15,6 +15,7 @@ relay_reason_set(
 	struct buf text;
 	va_list ap;
 
+	r->is_own = true;
 	r->code = code;
 	r->enhanced[0] = code / 100;
 	r->enhanced[1] = subject;
@@ -30,6 +31,7 @@ relay_reason_set(
 void
 relay_reason_reply(struct relay_reason *r, const struct smtp_reply *reply)
 {
+	r->is_own = reply->is_local;
 	r->code = reply->code;
 	memcpy(r->enhanced, reply->enhanced, sizeof(r->enhanced));
 	if (r->enhanced[0] == 0) {

@@ -375,6 +375,8 @@ results_take(struct world_done *d, struct str results)
 			CHECK(cur_le16(&c, &d->result[i].enhanced[k]));
 		CHECK(cur_str16(&c, &text) && text.n <= RELAY_TEXT_MAX);
 		copy_z(d->result[i].text, sizeof(d->result[i].text), text);
+		d->result[i].is_own = (d->result[i].verdict & QUEUE_OWN_WORDS) != 0;
+		d->result[i].verdict &= (uint8_t)~QUEUE_OWN_WORDS;
 		CHECK(d->result[i].verdict <= QUEUE_FAILED && d->result[i].code >= 200 &&
 		      d->result[i].code < 600);
 	}

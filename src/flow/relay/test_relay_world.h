@@ -52,6 +52,7 @@ struct world_done {
 	struct {
 		uint32_t index;
 		uint8_t verdict;
+		bool is_own;
 		uint16_t code, enhanced[3];
 		char text[520];
 	} result[8]; /* the first */
