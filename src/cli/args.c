@@ -22,6 +22,10 @@ const struct command args_commands[] = {
     {CMD_RELOAD, "reload", "Take the changed configuration and certificates into use.",
 	"A wrong configuration is refused and the old one stays in use.", COMMAND_RUNNING, {{0}},
 	{0}},
+    {CMD_RESTART, "restart", "Start the program file anew, after it was replaced by another version.",
+	"The ports stay open all the time and clients are waited for; the new program is asked first whether it takes the configuration. "
+	"Settings that a reload cannot change are taken into use, too.",
+	COMMAND_RUNNING, {{0}}, {0}},
     {CMD_STATUS, "status", "What runs, how it is sandboxed, what it does.", NULL, COMMAND_RUNNING,
 	{{0}}, {0}},
     {CMD_CONFIG_CHECK, "config check", "Say whether the configuration file is right.", NULL,

@@ -14,6 +14,7 @@ enum {
 	CMD_ANSWER_BYTES_MAX = RECORD_BYTES_MAX,
 	/* As text a row is as long as its longest neighbour makes it. */
 	CMD_TEXT_BYTES_MAX = 64 << 20,
+	CMD_RESTART_PATIENCE_MS = 40 * 1000,
 	CMD_STOP_PATIENCE_MS = 15 * 1000,
 };
 
@@ -97,6 +98,7 @@ int cmd_store(struct cmd *c);
 int cmd_serve(struct cmd *c);
 int cmd_stop(struct cmd *c);
 int cmd_reload(struct cmd *c);
+int cmd_restart(struct cmd *c);
 int cmd_status(struct cmd *c);
 int cmd_config_check(struct cmd *c);
 int cmd_version(struct cmd *c);

@@ -64,6 +64,52 @@ cmd_reload(struct cmd *c)
 	return server_ask(c, "reload");
 }
 
+/* The new image is up when it says that it has been for a shorter time than the old one. */
+static bool
+has_restarted(struct cmd *c, time_t began)
+{
+	struct timespec now;
+	struct buf json;
+	json_t *doc;
+	int code = EXIT_CODE_OK;
+	bool yes = false;
+
+	buf_init(&json, CMD_ANSWER_BYTES_MAX);
+	if (control_ask(c->control_path, STR("{\"command\":\"status\",\"operands\":[],\"options\":{}}"), CONTROL_PATIENCE_MS, &code, &json) ==
+		ST_OK &&
+	    clock_gettime(CLOCK_MONOTONIC, &now) == 0) {
+		doc = json_loadb(json.n > 0 ? json.p : "", json.n, 0, NULL);
+		yes = json_is_object(doc) && json_integer_value(json_object_get(doc, "up_seconds")) <= now.tv_sec - began;
+		json_decref(doc);
+	}
+	buf_fini(&json);
+	return yes;
+}
+
+int
+cmd_restart(struct cmd *c)
+{
+	struct timespec pause = {.tv_nsec = 200 * 1000 * 1000}, began;
+	struct reply r;
+	json_t *doc;
+	int code;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &began);
+	if (!cmd_request(c, cmd_request_new(c, "restart"), CMD_RESTART_PATIENCE_MS, &r) || r.exit_code != EXIT_CODE_OK) {
+		doc = json_loadb(r.json.n > 0 ? r.json.p : "", r.json.n, 0, NULL);
+		code = json_is_object(doc) ? cmd_answer_doc(c, r.exit_code, one_line(doc)) : r.exit_code;
+		reply_fini(&r);
+		return code;
+	}
+	reply_fini(&r);
+	for (int waited_ms = 0; waited_ms < CMD_RESTART_PATIENCE_MS; waited_ms += 200) {
+		(void)nanosleep(&pause, NULL);
+		if (control_is_up(c->control_path) && has_restarted(c, began.tv_sec))
+			return cmd_answer(c, EXIT_CODE_OK, STR("{\"message\":\"The server has started anew.\"}"));
+	}
+	return cmd_fail(c, EXIT_CODE_FAILED, "the server has not come back yet", "`posthorn status` shows what is up; the log says more.");
+}
+
 int
 cmd_status(struct cmd *c)
 {

@@ -44,6 +44,8 @@ command_run(struct cmd *c)
 		return cmd_serve(c);
 	case CMD_STOP:
 		return cmd_stop(c);
+	case CMD_RESTART:
+		return cmd_restart(c);
 	case CMD_RELOAD:
 		return cmd_reload(c);
 	case CMD_STATUS:

@@ -139,7 +139,8 @@ const char *role_kind_name(enum role_kind k);
 /* With a descriptor: the key file, opened by the parent, read only by keys. key_id KEY_ID_MASTER: what seals the keys that are made at run time. */
 #define KEY_FIELDS(F) F(u32, key_id)
 #define GO_FIELDS(F) F(u8, is_sandboxed)
-#define STOP_FIELDS(F) F(u8, is_graceful)
+/* drain_ms: sessions may go on so long before they are ended. */
+#define STOP_FIELDS(F) F(u8, is_graceful) F(u64, drain_ms)
 #define STATUS_ASK_FIELDS(F) F(u32, seq)
 #define READY_FIELDS(F) F(str, sandbox)
 #define FAILED_FIELDS(F) F(str, why)

@@ -98,7 +98,8 @@ address_bind(struct parent *p, const struct config_listener *l, const struct con
 		    STR_ARG(l->name));
 		return false;
 	}
-	if (!address_is_free(&a, why))
+	int old = parent_inherited(p, &a);
+	if (old < 0 && !address_is_free(&a, why))
 		return false;
 	for (size_t i = 0; i < p->children_n; i++) {
 		struct bound b = {.kind = kind, .index = p->children[i].index};
@@ -108,7 +109,10 @@ address_bind(struct parent *p, const struct config_listener *l, const struct con
 			(void)buf_put(why, STR("more listeners than the limit allows"));
 			return false;
 		}
-		if (sock_listen(&a, true, &b.fd, why) != ST_OK)
+		/* What waits in a socket of the image before is not turned away. */
+		b.fd = old >= 0 ? old : parent_inherited(p, &a);
+		old = -1;
+		if (b.fd < 0 && sock_listen(&a, true, &b.fd, why) != ST_OK)
 			return false;
 		b.rec = (struct rec_listener){.protocol = (uint8_t)protocol, .tls = (uint8_t)l->tls, .name = l->name};
 		p->bound[p->bound_n++] = b;
@@ -127,6 +131,7 @@ parent_bind(struct parent *p, struct buf *why)
 		for (size_t k = 0; k < f->listeners[i].address.n; k++)
 			if (!address_bind(p, &f->listeners[i], &f->listeners[i].address.v[k], why))
 				return false;
+	parent_inherited_close(p);
 	return true;
 }
 

@@ -568,9 +568,11 @@ children_serve(struct parent *p)
 void
 child_stop(struct child *c, bool is_graceful)
 {
+	const struct parent *p = c->parent;
+
 	loop_timer_del(c->parent->loop, &c->restart_timer);
 	if (c->ctl == NULL)
 		return;
 	c->state = CHILD_STOPPING;
-	(void)rec_stop_put(link_out(c->ctl), &(struct rec_stop){.is_graceful = is_graceful});
+	(void)rec_stop_put(link_out(c->ctl), &(struct rec_stop){.is_graceful = is_graceful, .drain_ms = p->is_restarting ? RESTART_DRAIN_MS : 0});
 }

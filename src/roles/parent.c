@@ -355,6 +355,8 @@ parent_run(struct parent *p)
 	for (size_t i = 0; i < p->children_n; i++)
 		child_spawn(&p->children[i]);
 	loop_run(p->loop);
+	if (p->is_restarting)
+		parent_restart_exec(p);
 	parent_unbind(p);
 	for (size_t i = 0; i < p->children_n; i++) {
 		struct child *c = &p->children[i];
@@ -378,8 +380,11 @@ parent_main(const struct parent_options *o)
 	map_seed(rnd_u64(), rnd_u64());
 	clock_init_system(&p->clock);
 	rnd_bytes(p->ticket_seed, sizeof(p->ticket_seed));
+	parent_remember_call(p);
+	parent_inherit(p);
 	if (!parent_load(p)) {
 		config_free(&p->config);
+		free(p->argv_text);
 		free(p);
 		return 1;
 	}
@@ -408,6 +413,7 @@ parent_main(const struct parent_options *o)
 	config_free(&p->config);
 	loop_fd_del(p->loop, &p->signal_watch);
 	loop_free(&p->loop);
+	free(p->argv_text);
 	free(p);
 	return code;
 }

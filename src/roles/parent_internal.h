@@ -7,6 +7,7 @@
 #include "config/config.h"
 #include "roles/parent.h"
 #include "roles/role.h"
+#include "sys/sock.h"
 
 enum {
 	CHILDREN_MAX = 4 * CONFIG_PROCESSES_MAX + 8,
@@ -16,6 +17,10 @@ enum {
 	RESTART_FORGOTTEN_MS = 60 * 1000,	/* up for so long: the next restart is quick again */
 	STOP_PATIENCE_MS = 10 * 1000,
 	STATUS_PATIENCE_MS = 1000,
+	/* A restart lets clients that are about to send do so: those that send one message and go have gone by then. */
+	RESTART_DRAIN_MS = 3000,
+	RESTART_CHECK_MS = 20 * 1000,
+	INHERITED_MAX = BOUND_MAX,
 	STATUS_DETAIL_BYTES_MAX = 16 * 1024,
 };
 
@@ -67,7 +72,11 @@ struct parent {
 	int control_fd, signal_fd;
 	int master_fd; /* open from the first start on: a file that is put in its place later is not taken */
 	struct loop_id signal_watch, stop_timer;
-	bool is_serving, is_stopping;
+	bool is_serving, is_stopping, is_restarting;
+	char *argv_text;	/* as this process was called: words behind each other, each with its NUL */
+	size_t argv_n;
+	int inherited[INHERITED_MAX];	/* listening sockets of the process image before; -1: taken */
+	size_t inherited_n;
 	unsigned stop_stage;
 	int exit_code;
 	uint64_t started_ms;
@@ -92,6 +101,17 @@ void parent_unbind(struct parent *p);
 /* status.c */
 bool parent_command(struct parent *p, const struct rec_command *c);
 void parent_status_add(struct parent *p, struct child *c, const struct rec_status *s);
+
+/* restart.c: the program file anew in the same process, its ports open all the time. */
+void parent_remember_call(struct parent *p);
+void parent_inherit(struct parent *p);
+/* A socket that the image before listened on, for this address; -1: none (any more). */
+int parent_inherited(struct parent *p, const struct sock_addr *a);
+void parent_inherited_close(struct parent *p);
+/* False: the new program does not take the configuration, and the old one goes on. */
+bool parent_restart_begin(struct parent *p, struct buf *why);
+/* When all roles have ended. Returns only when it failed. */
+void parent_restart_exec(struct parent *p);
 
 /* parent.c */
 void parent_child_ready(struct parent *p, struct child *c);

@@ -36,6 +36,7 @@ struct role {
 	unsigned arena_i;
 	struct rec_settings settings;
 	bool has_settings, is_started, is_single;
+	uint64_t drain_ms;
 	char name[32];
 	char data_root[4096];
 	struct role_peer peers[ROLE_PEERS_MAX];
@@ -72,6 +73,12 @@ role_ops_of(enum role_kind k)
 		break;
 	}
 	return NULL;
+}
+
+uint64_t
+role_drain_ms(const struct role *r)
+{
+	return r->drain_ms;
 }
 
 void *
@@ -374,6 +381,7 @@ ctl_record(void *arg, struct link *l, enum record_type t, struct cur *c)
 	if (t == REC_STOP) {
 		if (!rec_stop_take(c, &stop))
 			return false;
+		r->drain_ms = stop.drain_ms;
 		if (stop.is_graceful && r->ops->stop != NULL)
 			r->ops->stop(r->self);
 		else

@@ -65,6 +65,7 @@ struct link *role_link_any(struct role *r, enum role_kind peer, uint64_t spread)
 /* Changes whenever a link to that peer is new: an answer to a former process is dropped. */
 uint64_t role_link_generation(const struct role *r, enum role_kind peer, uint16_t index);
 struct link *role_parent(struct role *r);
+uint64_t role_drain_ms(const struct role *r);	/* for ops.stop: how long sessions may go on */
 void role_stopped(struct role *r);	/* the loop ends (or, in --single, the parent is told) */
 /* The role cannot go on: tells the parent why; the process exits with failure. */
 void role_fail(struct role *r, struct str why);

@@ -172,7 +172,7 @@ access_stop(void *self)
 
 	front_close(&a->front);
 	pop3_env_stop(a->pop3, access_stopped, a);
-	receive_stop(a->submission, access_stopped, a);
+	receive_stop(a->submission, role_drain_ms(a->role), access_stopped, a);
 }
 
 static void

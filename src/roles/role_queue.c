@@ -130,7 +130,8 @@ control_answer(struct queue *q, uint64_t control, uint32_t seq, uint8_t code, st
 static bool
 is_for_parent(const char *word)
 {
-	return word && (strcmp(word, "status") == 0 || strcmp(word, "stop") == 0 || strcmp(word, "reload") == 0);
+	return word && (strcmp(word, "status") == 0 || strcmp(word, "stop") == 0 || strcmp(word, "reload") == 0 ||
+	    strcmp(word, "restart") == 0);
 }
 
 /* The first operand of `queue why`, an id in hexadecimal digits; 0: it is something else. */

@@ -195,7 +195,7 @@ smtpin_stop(void *self)
 	struct smtpin *s = self;
 
 	front_close(&s->front);
-	receive_stop(s->receive, smtpin_stopped, s);
+	receive_stop(s->receive, role_drain_ms(s->role), smtpin_stopped, s);
 }
 
 static void

@@ -1,4 +1,4 @@
-/* What the parent answers to `posthorn status|stop|reload`. */
+/* What the parent answers to `posthorn status|stop|reload|restart`. */
 #include <stdio.h>
 #include <string.h>
 
@@ -148,6 +148,21 @@ reload_answer(struct parent *p, uint32_t seq)
 	buf_fini(&why);
 }
 
+static void
+restart_answer(struct parent *p, uint32_t seq)
+{
+	struct buf why;
+
+	buf_init(&why, 16384);
+	if (parent_restart_begin(p, &why))
+		answer_text(p, seq, 0, "message", STR("The server starts anew."));
+	else
+		answer_text(p, seq, 1, "error", buf_str(&why));
+	buf_fini(&why);
+	if (p->is_restarting)
+		parent_stop(p);
+}
+
 bool
 parent_command(struct parent *p, const struct rec_command *c)
 {
@@ -159,6 +174,8 @@ parent_command(struct parent *p, const struct rec_command *c)
 		status_begin(p, c->seq);
 	} else if (ok && strcmp(word, "reload") == 0) {
 		reload_answer(p, c->seq);
+	} else if (ok && strcmp(word, "restart") == 0) {
+		restart_answer(p, c->seq);
 	} else if (ok && strcmp(word, "stop") == 0) {
 		answer_text(p, c->seq, 0, "message", STR("The server is stopping."));
 		parent_stop(p);

@@ -234,7 +234,7 @@ step(struct talk *t, struct str line)
 		break;
 	case 'S':
 		if (!t->is_stopped)
-			receive_stop(t->receive, on_stopped, NULL);
+			receive_stop(t->receive, 0, on_stopped, NULL);
 		t->is_stopped = true;
 		break;
 	default:

@@ -65,6 +65,7 @@ struct receive {
 	bool is_stopping;
 	loop_fn *stopped;
 	void *stopped_arg;
+	struct loop_id drain;
 #ifdef POSTHORN_FOOTHOLD
 	bool (*foothold)(struct str helo);
 #endif
@@ -854,6 +855,7 @@ receive_free(struct receive **rp)
 	if (r == NULL)
 		return;
 	r->stopped = NULL;
+	loop_timer_del(r->loop, &r->drain);
 	while ((s = slots_next(&r->sessions, &it)) != NULL)
 		conn_abort(s->conn);
 	/* Their last callbacks come from the loop. */
@@ -903,21 +905,32 @@ receive_set_foothold(struct receive *r, bool (*try)(struct str helo))
 }
 #endif
 
-void
-receive_stop(struct receive *r, loop_fn *done, void *arg)
+static void
+on_drained(void *arg)
 {
+	struct receive *r = arg;
 	struct session *s;
 	uint32_t it = 0;
 
-	r->is_stopping = true;
-	r->stopped = done;
-	r->stopped_arg = arg;
+	r->drain = (struct loop_id){0};
 	while ((s = slots_next(&r->sessions, &it)) != NULL) {
 		s->is_ending = true;
 		session_go_on(s);
 	}
+}
+
+void
+receive_stop(struct receive *r, uint64_t drain_ms, loop_fn *done, void *arg)
+{
+	r->is_stopping = true;
+	r->stopped = done;
+	r->stopped_arg = arg;
 	if (r->sessions.n == 0)
 		(void)loop_post(r->loop, done, arg);
+	else if (drain_ms > 0)
+		r->drain = loop_timer_add(r->loop, drain_ms, on_drained, r);
+	else
+		on_drained(r);
 }
 
 size_t

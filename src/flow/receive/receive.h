@@ -74,8 +74,8 @@ void receive_set_name(struct receive *r, uint64_t session, struct str name);
 void receive_set_foothold(struct receive *r, bool (*try)(struct str helo));
 #endif
 
-/* No new commands: sessions end with 421 once their message is answered. done(arg) when all have ended. */
-void receive_stop(struct receive *r, loop_fn *done, void *arg);
+/* Sessions go on for drain_ms; then there are no new commands, and they end with 421 once their message is answered. done(arg) when all have ended. */
+void receive_stop(struct receive *r, uint64_t drain_ms, loop_fn *done, void *arg);
 size_t receive_sessions(const struct receive *r);
 const struct receive_counters *receive_counters(const struct receive *r);
 
