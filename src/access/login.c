@@ -4,16 +4,14 @@
 
 /* RFC 9266 4.2 */
 #define EXPORTER_BYTES 32
-/* A hash (RFC 5929 4.1), the longest is SHA-512. */
-#define END_POINT_BYTES_MAX 64
 
 /* RFC 5929 4: the hash of our certificate. 0: none. */
 static size_t
-end_point(const struct conn *c, uint8_t out[END_POINT_BYTES_MAX])
+end_point(const struct conn *c, uint8_t out[TLS_END_POINT_MAX])
 {
-	(void)c;
-	(void)out;
-	return 0;
+	size_t n;
+
+	return conn_tls_server_end_point(c, out, &n) ? n : 0;
 }
 
 #define SHA256 "SCRAM-SHA-256"
@@ -40,7 +38,7 @@ login_mechanisms(bool is_tls, bool has_binding, bool scram_sha1, bool has_extern
 bool
 login_can_bind(const struct conn *c)
 {
-	uint8_t bytes[END_POINT_BYTES_MAX];
+	uint8_t bytes[TLS_END_POINT_MAX];
 
 	return conn_tls_exporter(c, bytes) || end_point(c, bytes) > 0;
 }
@@ -54,7 +52,7 @@ login_init(struct login *g, enum login_protocol protocol, uint64_t session, bool
 bool
 login_begin(struct login *g, struct link *auth, struct conn *c, const struct login_first *first)
 {
-	uint8_t exporter[EXPORTER_BYTES], certificate[END_POINT_BYTES_MAX];
+	uint8_t exporter[EXPORTER_BYTES], certificate[TLS_END_POINT_MAX];
 	struct buf peer;
 
 	CHECK(!g->is_asked);
