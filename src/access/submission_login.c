@@ -68,6 +68,9 @@ submission_login_event(struct submission_session *s, const struct smtp_event *ev
 		s->waits = SUBMISSION_WAITS_AUTH;
 	else
 		login_refuse(s, 454, gone_text);
+	/* It may be a password. */
+	if (bytes.n > 0)
+		explicit_bzero(bytes.p, bytes.n);
 	buf_fini(&bytes);
 }
 
