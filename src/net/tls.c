@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/check.h"
 #include "base/num.h"
@@ -428,6 +429,8 @@ tls_process_init(void)
 
 	if (lower_bio != NULL)
 		return;
+	/* The dates of a peer's certificate are compared by mktime, which opens a file when it is first called: not behind a sandbox. */
+	tzset();
 	CHECK(OPENSSL_init_ssl(OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_LOAD_SSL_STRINGS, NULL) == 1);
 	/* Jobs end back in this pool; they are made when first needed. */
 	CHECK(ASYNC_init_thread(TLS_WAITING_MAX, 0) == 1);
