@@ -4,16 +4,21 @@
 
 /* RFC 9266 4.2 */
 #define EXPORTER_BYTES 32
-/* A hash (RFC 5929 4.1), the longest is SHA-512. */
-#define END_POINT_BYTES_MAX 64
+#define END_POINT_BYTES_MAX TLS_END_POINT_MAX
 
 /* RFC 5929 4: the hash of our certificate. 0: none. */
 static size_t
 end_point(const struct conn *c, uint8_t out[END_POINT_BYTES_MAX])
 {
-	(void)c;
-	(void)out;
-	return 0;
+	size_t n = 0;
+
+	return conn_tls_server_end_point(c, out, &n) ? n : 0;
+}
+
+bool
+login_is_same_host(struct conn *c)
+{
+	return sock_is_loopback(conn_peer(c)) || sock_ip_eq(conn_peer(c), conn_local(c));
 }
 
 #define SHA256 "SCRAM-SHA-256"

@@ -1,10 +1,11 @@
-/* access: POP3 (and what comes: submission, IMAP, ManageSieve). The work stands in src/access; here its sockets and lines. */
+/* access: POP3 and submission (and what comes: IMAP, ManageSieve). The work stands in src/access; here its sockets and lines. */
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "access/pop3.h"
+#include "access/submission.h"
 #include "base/check.h"
-#include "flow/receive/receive.h"
+#include "base/log.h"
 #include "roles/front.h"
 #include "sys/sandbox.h"
 
@@ -12,8 +13,7 @@ struct access {
 	struct role *role;
 	struct front front;
 	struct pop3_env *pop3;
-	/* Until AUTH comes with the sending side, submission greets, offers TLS and asks for a login it cannot take yet. */
-	struct receive *submission;
+	struct submission *submission;
 };
 
 static void access_accept(void *arg, struct front_listener *from, int fd, const struct sock_addr *peer);
@@ -36,7 +36,16 @@ access_auth(void *arg)
 	return role_link(a->role, ROLE_AUTH, 0);
 }
 
+static struct link *
+access_resolver(void *arg)
+{
+	struct access *a = arg;
+
+	return role_link(a->role, ROLE_RESOLVER, 0);
+}
+
 static const struct pop3_env_ops pop3_ops = {.store = access_store, .auth = access_auth};
+static const struct submission_ops submission_ops = {.store = access_store, .auth = access_auth, .resolver = access_resolver};
 
 static void *
 access_new(struct role *r)
@@ -46,7 +55,7 @@ access_new(struct role *r)
 	CHECK(a != NULL);
 	a->role = r;
 	a->pop3 = pop3_env_new(role_loop(r), &pop3_ops, a);
-	a->submission = receive_new(role_loop(r), access_store, a);
+	a->submission = submission_new(role_loop(r), &submission_ops, a);
 	front_init(&a->front, r, &front_ops, a);
 	return a;
 }
@@ -58,7 +67,7 @@ access_free(void *self)
 
 	front_close(&a->front);
 	pop3_env_free(&a->pop3);
-	receive_free(&a->submission);
+	submission_free(&a->submission);
 	front_fini(&a->front);
 	free(a);
 }
@@ -71,7 +80,7 @@ access_reload(void *self)
 	struct receive_settings mail = front_receive_settings(&a->front);
 
 	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms, .is_scram_sha1 = o->scram_sha1 != 0});
-	receive_set(a->submission, &mail);
+	submission_set(a->submission, &mail, o->scram_sha1 != 0);
 	front_settings(&a->front);
 }
 
@@ -83,14 +92,25 @@ access_prepare(void *self, struct buf *why)
 	return front_prepare(&a->front, why);
 }
 
+/* Client certificates count for AUTH EXTERNAL when somebody vouches for them. */
+static void
+access_client_ca(struct access *a)
+{
+	const struct rec_settings *o = role_settings(a->role);
+
+	if (a->front.tls != NULL && tls_context_set_client_ca(a->front.tls, o->client_ca_pem) != ST_OK)
+		log_event(LOG_ERROR, "client_ca.unusable");
+}
+
 static void
 access_start(void *self)
 {
 	struct access *a = self;
 
 	access_reload(a);
+	access_client_ca(a);
 	pop3_env_set_tls(a->pop3, a->front.tls);
-	receive_set_tls(a->submission, a->front.tls);
+	submission_set_tls(a->submission, a->front.tls);
 }
 
 static void
@@ -99,7 +119,7 @@ access_accept(void *arg, struct front_listener *from, int fd, const struct sock_
 	struct access *a = arg;
 
 	if (from->protocol == LISTEN_SUBMISSION) {
-		(void)receive_accept(a->submission, from->listener, fd, peer, SMTP_SUBMISSION, from->tls);
+		submission_accept(a->submission, from->listener, fd, peer, from->tls);
 		return;
 	}
 	pop3_accept(a->pop3, from->listener, fd, peer, from->tls, front_is_exempt(&a->front, peer));
@@ -111,7 +131,7 @@ access_refuse(void *arg, struct front_listener *from, int fd)
 	struct access *a = arg;
 
 	if (from->protocol == LISTEN_SUBMISSION)
-		receive_refuse(a->submission, fd);
+		submission_refuse(a->submission, fd);
 	else
 		pop3_refuse(a->pop3, fd);
 }
@@ -132,6 +152,11 @@ access_record(void *self, struct link *l, enum record_type t, struct cur *c)
 	(void)l;
 	if (t == REC_SIGN_ANSWER)
 		return front_signed(c);
+	if (t == REC_LOGIN_ANSWER && login_answer_protocol(*c) == LOGIN_POP3)
+		return pop3_record(a->pop3, t, c);
+	if (t == REC_LOGIN_ANSWER || t == REC_SENDER_ANSWER || t == REC_ROUTE_ANSWER || t == REC_DNS_ANSWER || t == REC_STAGE_ANSWER ||
+	    t == REC_DELIVER_ANSWER)
+		return submission_record(a->submission, t, c);
 	return pop3_record(a->pop3, t, c);
 }
 
@@ -150,10 +175,16 @@ access_link_down(void *self, enum role_kind peer, uint16_t index)
 	struct access *a = self;
 
 	(void)index;
-	if (peer == ROLE_STORE)
+	if (peer == ROLE_STORE) {
 		pop3_store_down(a->pop3);
-	if (peer == ROLE_AUTH)
+		submission_store_down(a->submission);
+	}
+	if (peer == ROLE_AUTH) {
 		pop3_auth_down(a->pop3);
+		submission_auth_down(a->submission);
+	}
+	if (peer == ROLE_RESOLVER)
+		submission_resolver_down(a->submission);
 }
 
 static void
@@ -161,7 +192,7 @@ access_stopped(void *arg)
 {
 	struct access *a = arg;
 
-	if (pop3_sessions(a->pop3) == 0 && receive_sessions(a->submission) == 0)
+	if (pop3_sessions(a->pop3) == 0 && submission_sessions(a->submission) == 0)
 		role_stopped(a->role);
 }
 
@@ -172,7 +203,7 @@ access_stop(void *self)
 
 	front_close(&a->front);
 	pop3_env_stop(a->pop3, access_stopped, a);
-	receive_stop(a->submission, role_drain_ms(a->role), access_stopped, a);
+	submission_stop(a->submission, role_drain_ms(a->role), access_stopped, a);
 }
 
 static void
@@ -180,9 +211,11 @@ access_status(void *self, struct buf *json)
 {
 	const struct access *a = self;
 	const struct pop3_counters *n = pop3_counters(a->pop3);
+	const struct submission_counters *m = submission_counters(a->submission);
 
-	(void)buf_putf(json, "\"connections\":%zu,\"sessions\":%llu,\"logins\":%llu,\"retrieved\":%llu", pop3_sessions(a->pop3),
-	    (unsigned long long)n->sessions, (unsigned long long)n->logins, (unsigned long long)n->retrieved);
+	(void)buf_putf(json, "\"connections\":%zu,\"sessions\":%llu,\"logins\":%llu,\"retrieved\":%llu,\"submitted\":%llu",
+	    pop3_sessions(a->pop3) + submission_sessions(a->submission), (unsigned long long)(n->sessions + m->sessions),
+	    (unsigned long long)(n->logins + m->logins), (unsigned long long)n->retrieved, (unsigned long long)m->messages);
 }
 
 const struct role_ops role_access_ops = {
