@@ -136,7 +136,9 @@ auth_answers(struct talk *t, struct str arg)
 	    .verdict = digit_of(arg),
 	    .bytes = arg,
 	    .cap = digit_of(arg) == LOGIN_OK ? str_of(cap, CAP_BYTES) : STR_NULL,
-	    .text = str_from(arg, 2)};
+	    .text = str_from(arg, 2),
+	    .account = 1,
+	    .login = STR("user@example.org")};
 
 	CHECK(rec_login_answer_put(&t->record, &a) == ST_OK);
 	record_give(t, REC_LOGIN_ANSWER, payload_of(t));

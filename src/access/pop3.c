@@ -22,8 +22,8 @@ struct session {
 	struct pop3_server *pop3;
 	uint64_t id;
 	enum waits waits;
-	unsigned sasl_step;
-	bool is_implicit_tls, is_exempt, is_paused, is_pop3_delete, is_flushing, is_refused, is_reading_ahead;
+	struct login login;
+	bool is_implicit_tls, is_paused, is_pop3_delete, is_flushing, is_refused, is_reading_ahead;
 	/* after login */
 	char cap[CAP_BYTES];
 	bool has_cap;
@@ -104,32 +104,20 @@ static void
 session_login(struct session *s, const struct pop3_event *ev)
 {
 	struct link *auth = session_auth(s);
-	struct buf peer;
+	struct login_first first = {
+	    .mechanism = ev->user, .has_initial = ev->has_sasl_bytes, .initial = ev->sasl_bytes};
+	bool is_asked;
 
-	if (auth == NULL) {
-		login_fail(s, POP3_FAIL_TEMP, STR("Logging in is not possible at the moment, try again"));
-		return;
-	}
-	buf_init(&peer, 64);
-	(void)sock_ip_put(&peer, conn_peer(s->conn));
-	s->waits = WAITS_AUTH;
 	if (ev->kind == POP3_EV_LOGIN)
-		(void)rec_login_put(link_out(auth),
-		    &(struct rec_login){.session = s->id,
-		        .user = ev->user,
-		        .password = ev->password,
-		        .peer = buf_str(&peer),
-		        .is_exempt = s->is_exempt});
+		is_asked = login_password(&s->login, auth, s->conn, ev->user, ev->password);
+	else if (ev->sasl_step == 0)
+		is_asked = login_begin(&s->login, auth, s->conn, &first);
 	else
-		(void)rec_sasl_put(link_out(auth),
-		    &(struct rec_sasl){.session = s->id,
-		        .step = ev->sasl_step,
-		        .mechanism = ev->sasl_step == 0 ? ev->user : STR_NULL,
-		        .bytes = ev->sasl_bytes,
-		        .peer = buf_str(&peer),
-		        .is_exempt = s->is_exempt});
-	s->sasl_step = ev->kind == POP3_EV_SCRAM ? ev->sasl_step + 1 : 0;
-	buf_fini(&peer);
+		is_asked = login_step(&s->login, auth, ev->sasl_bytes);
+	if (is_asked)
+		s->waits = WAITS_AUTH;
+	else
+		login_fail(s, POP3_FAIL_TEMP, STR("Logging in is not possible at the moment, try again"));
 }
 
 static void
@@ -155,19 +143,19 @@ on_login_answer(struct pop3_env *e, struct cur *c)
 	if (!rec_login_answer_take(c, &a))
 		return false;
 	s = slots_get(&e->sessions, a.session);
-	if (s == NULL || s->waits != WAITS_AUTH)
+	if (s == NULL || s->waits != WAITS_AUTH) {
+		login_answer_drop(&a, e->ops->store(e->arg));
 		return true;
+	}
+	if (!login_answer(&s->login, &a))
+		return false;
 	switch ((enum login_verdict)a.verdict) {
 	case LOGIN_CHALLENGE:
-		if (s->sasl_step == 0 || a.bytes.n > POP3_CHALLENGE_MAX)
-			return false;
 		s->waits = WAITS_NOTHING;
 		pop3_server_challenge(s->pop3, conn_out(s->conn), a.bytes);
 		session_go_on(s);
 		return true;
 	case LOGIN_OK:
-		if (a.cap.n != CAP_BYTES)
-			return false;
 		memcpy(s->cap, a.cap.p, CAP_BYTES);
 		s->has_cap = true;
 		s->is_pop3_delete = a.is_pop3_delete != 0;
@@ -359,8 +347,11 @@ session_event(struct session *s, const struct pop3_event *ev)
 	case POP3_EV_MORE:
 		return false;
 	case POP3_EV_LOGIN:
-	case POP3_EV_SCRAM:
+	case POP3_EV_SASL:
 		session_login(s, ev);
+		return true;
+	case POP3_EV_SASL_END:
+		login_end(&s->login, session_auth(s));
 		return true;
 	case POP3_EV_RETR:
 		s->message = s->messages[ev->index].id;
@@ -433,12 +424,22 @@ on_drained(void *arg, struct conn *c)
 }
 
 static void
+machine_new(struct session *s, const struct pop3_server_conf *conf, bool is_tls)
+{
+	bool is_local = is_same_host(s->conn);
+
+	pop3_server_free(&s->pop3);
+	s->pop3 = pop3_server_new(conf, is_tls, is_tls || is_local);
+	pop3_server_mechanisms(s->pop3,
+	    login_mechanisms(is_tls || is_local, login_can_bind(s->conn), s->e->settings.is_scram_sha1, false));
+}
+
+static void
 on_tls_done(void *arg, struct conn *c)
 {
 	struct session *s = arg;
 
-	pop3_server_free(&s->pop3);
-	s->pop3 = pop3_server_new(&s->e->conf, true, true);
+	machine_new(s, &s->e->conf, true);
 	if (s->is_implicit_tls)
 		pop3_server_greet(s->pop3, conn_out(c));
 	conn_deadline(c, s->e->settings.timeout_ms);
@@ -449,13 +450,12 @@ on_closed(void *arg, struct conn *c, enum conn_end why)
 {
 	struct session *s = arg;
 	struct pop3_env *e = s->e;
-	struct link *store = session_store(s), *auth = session_auth(s);
+	struct link *store = session_store(s);
 
 	(void)why;
 	if (s->has_cap && store != NULL)
 		(void)rec_cap_drop_put(link_out(store), &(struct rec_cap_drop){.cap = session_cap(s)});
-	if (s->sasl_step > 0 && !s->has_cap && auth != NULL)
-		(void)rec_login_end_put(link_out(auth), &(struct rec_login_end){.session = s->id});
+	login_end(&s->login, session_auth(s));
 	if (s->from != NULL)
 		listener_release(s->from, conn_peer(c));
 	slots_del(&e->sessions, s->id);
@@ -490,11 +490,11 @@ pop3_accept(struct pop3_env *e, struct listener *from, int fd, const struct sock
 	/* A socket that was reset no longer knows, and the listener counts by it. */
 	conn_set_peer(s->conn, peer);
 	s->from = from;
-	s->is_exempt = is_exempt;
+	login_init(&s->login, LOGIN_POP3, s->id, is_exempt);
 	s->tls = tls != 0 ? e->tls : NULL;
 	s->is_implicit_tls = tls == 2 && s->tls != NULL;
 	starttls = s->tls != NULL && !s->is_implicit_tls;
-	s->pop3 = pop3_server_new(starttls ? &e->conf_tls : &e->conf, false, is_same_host(s->conn));
+	machine_new(s, starttls ? &e->conf_tls : &e->conf, false);
 	e->counters.sessions++;
 	if (s->is_implicit_tls)
 		conn_start_tls(s->conn, s->tls);
@@ -549,9 +549,11 @@ pop3_auth_down(struct pop3_env *e)
 	struct session *s;
 	uint32_t it = 0;
 
-	while ((s = slots_next(&e->sessions, &it)) != NULL)
+	while ((s = slots_next(&e->sessions, &it)) != NULL) {
+		login_end(&s->login, NULL);
 		if (s->waits == WAITS_AUTH)
 			login_fail(s, POP3_FAIL_TEMP, STR("Logging in was interrupted, try again"));
+	}
 }
 
 struct pop3_env *

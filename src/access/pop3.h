@@ -8,6 +8,7 @@
 #ifndef POSTHORN_ACCESS_POP3_H
 #define POSTHORN_ACCESS_POP3_H
 
+#include "access/login.h"
 #include "base/slots.h"
 #include "ipc/link.h"
 #include "net/conn.h"
@@ -22,6 +23,7 @@
 struct pop3_env_settings {
 	struct str hostname;	/* borrowed until the next pop3_env_set */
 	uint64_t timeout_ms;
+	bool is_scram_sha1;	/* offered */
 };
 
 struct pop3_counters {

@@ -149,6 +149,7 @@ cmd_credential(struct cmd *c, const struct password *p, struct buf *base64_out)
 	o.argon2_kib = (uint32_t)(c->config->auth.argon2_memory_bytes / 1024);
 	o.argon2_passes = (uint32_t)c->config->auth.argon2_passes;
 	o.scram_iterations = (uint32_t)c->config->auth.scram_iterations;
+	o.scram_sha1 = c->config->auth.scram_sha1 == CONFIG_YES;
 	buf_init(&why, DIRECTORY_WHY_BYTES_MAX);
 	buf_init(&record, 4096);
 	st = credential_make(buf_str(&p->text), &o, &credential, &why);

@@ -110,7 +110,7 @@ cmd_config_check(struct cmd *c)
 	buf_init(&why, CONFIG_ERROR_BYTES_MAX);
 	if (!certificates_check(c->config, &why)) {
 		(void)buf_put_c(&why, '\0');
-		code = cmd_fail(c, EXIT_CODE_FAILED, "certificates of the section `tls` do not work", why.p);
+		code = cmd_fail(c, EXIT_CODE_FAILED, "certificates or keys do not work", why.p);
 	}
 	buf_fini(&why);
 	if (code != EXIT_CODE_OK)

@@ -14,13 +14,17 @@
 
 #include "base/check.h"
 #include "base/num.h"
+#include "base/rnd.h"
 #include "config/config.h"
+#include "roles/master_key.h"
 
 /* X.520: a common name has at most 64 characters; longer names stand in the SAN only. */
 #define COMMON_NAME_BYTES_MAX 64
 #define RSA_BITS 2048
 
 #define KEYS_FOLDER "keys"
+/* Where keys.master points unless it is changed. */
+#define MASTER_NAME "master.key"
 #define STORE_FOLDER "store"
 #define TEMPORARY ".posthorn.new"
 
@@ -42,7 +46,7 @@ struct make {
 	int dir_fd;
 	int keys_fd;
 	bool made_dir, made_keys, made_store, made_config;
-	bool made_key[KEY_KINDS], made_chain[KEY_KINDS];
+	bool made_key[KEY_KINDS], made_chain[KEY_KINDS], made_master;
 };
 
 static enum status
@@ -263,6 +267,18 @@ key_make(struct make *m, enum key_kind kind)
 }
 
 static enum status
+master_make(struct make *m)
+{
+	char key[MASTER_KEY_BYTES];
+	enum status st;
+
+	rnd_bytes(key, sizeof(key));
+	st = key_file_write(m, MASTER_NAME, str_of(key, sizeof(key)), &m->made_master);
+	explicit_bzero(key, sizeof(key));
+	return st;
+}
+
+static enum status
 config_text_make(const struct quickstart_files *q, struct buf *out)
 {
 	static const struct str chains[] = {
@@ -359,6 +375,8 @@ keys_make(struct make *m)
 		    m, ST_IO, "cannot open", KEYS_FOLDER, "Move it away, or name another --dir.");
 	for (int kind = 0; st == ST_OK && kind < KEY_KINDS; kind++)
 		st = key_make(m, (enum key_kind)kind);
+	if (st == ST_OK)
+		st = master_make(m);
 	if (st == ST_OK && fsync(m->keys_fd) != 0)
 		st = fail(m, ST_IO, "cannot sync", KEYS_FOLDER, "Look at the disk.");
 	return st;
@@ -395,6 +413,8 @@ undo(struct make *m)
 		if (m->made_key[kind])
 			(void)unlinkat(m->keys_fd, key_names[kind].key, 0);
 	}
+	if (m->made_master)
+		(void)unlinkat(m->keys_fd, MASTER_NAME, 0);
 	if (m->made_store)
 		(void)unlinkat(m->dir_fd, STORE_FOLDER, AT_REMOVEDIR);
 	if (m->made_keys)
@@ -451,7 +471,8 @@ quickstart_files_remove(const struct quickstart_files *q)
 	    .made_store = true,
 	    .made_config = true,
 	    .made_key = {true, true},
-	    .made_chain = {true, true}};
+	    .made_chain = {true, true},
+	    .made_master = true};
 
 	CHECK(q->dir.n > 0 && q->dir.n < sizeof(m.dir));
 	memcpy(m.dir, q->dir.p, q->dir.n);

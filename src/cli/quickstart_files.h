@@ -4,7 +4,7 @@
  *
  *	DIR/			0700
  *	DIR/posthorn.conf	0600, written last: where it stands, the rest is whole
- *	DIR/keys/		0700; ecdsa.key ecdsa.pem rsa.key rsa.pem, 0600
+ *	DIR/keys/		0700; ecdsa.key ecdsa.pem rsa.key rsa.pem master.key, 0600
  *	DIR/store/		0700, empty
  *
  * Each file is written beside its name, synced and renamed. When anything fails, what this call

@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "base/unit.h"
 #include "config/config.h"
+#include "roles/master_key.h"
 
 #define PATH_BYTES 512
 
@@ -93,6 +94,7 @@ a_server_is_made(void)
 	char dir[PATH_BYTES];
 	struct quickstart_files q;
 	struct config *c;
+	struct stat info;
 	struct buf why;
 	bool made;
 
@@ -105,7 +107,8 @@ a_server_is_made(void)
 	EXPECT(mode_of(path_of(dir, "store")) == 0700);
 	EXPECT(mode_of(path_of(dir, "posthorn.conf")) == 0600);
 	EXPECT(mode_of(path_of(dir, "keys/rsa.key")) == 0600);
-	EXPECT(entries_of(dir) == 3 && entries_of(path_of(dir, "keys")) == 4);
+	EXPECT(mode_of(path_of(dir, "keys/master.key")) == 0600);
+	EXPECT(entries_of(dir) == 3 && entries_of(path_of(dir, "keys")) == 5);
 	check_certificate(
 	    path_of(dir, "keys/ecdsa.pem"), path_of(dir, "keys/ecdsa.key"), EVP_PKEY_EC);
 	check_certificate(path_of(dir, "keys/rsa.pem"), path_of(dir, "keys/rsa.key"), EVP_PKEY_RSA);
@@ -114,6 +117,10 @@ a_server_is_made(void)
 	if (c != NULL) {
 		EXPECT_STR(c->certificates[0].key_path, str_of_c(path_of(dir, "keys/ecdsa.key")));
 		EXPECT_STR(c->data, str_of_c(path_of(dir, "store")));
+		EXPECT_STR(c->master_key_path, str_of_c(path_of(dir, "keys/master.key")));
+		EXPECT(master_key_check(c->master_key_path, &why) == ST_OK);
+		EXPECT(stat(path_of(dir, "keys/master.key"), &info) == 0 &&
+		       info.st_size == MASTER_KEY_BYTES);
 		EXPECT(c->listeners[0].port == 10025);
 	}
 	config_free(&c);
@@ -159,6 +166,7 @@ failures_leave_nothing(void)
 	    {"keys", false, ST_IO, "cannot open "},
 	    {"keys/ecdsa.key", false, ST_EXISTS, "there is already a file "},
 	    {"keys/rsa.pem", false, ST_EXISTS, "there is already a file "},
+	    {"keys/master.key", false, ST_EXISTS, "there is already a file "},
 	    {"keys/.posthorn.new", true, ST_IO, "cannot write "},
 	    {".posthorn.new", true, ST_IO, "cannot write "},
 	    {"posthorn.conf", true, ST_EXISTS, "there is already another server in "},

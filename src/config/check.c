@@ -148,6 +148,15 @@ check_store(struct parse *p, const struct config *c)
 		    "ring_segments_max");
 }
 
+static void
+check_queue(struct parse *p, const struct config_queue *q)
+{
+	if (q->first_retry_ms > q->max_retry_ms)
+		parse_error(p, 0, "first_retry must not be longer than max_retry");
+	if (q->life_ms < q->first_retry_ms)
+		parse_error(p, 0, "life must be at least first_retry, or nothing is tried twice");
+}
+
 void
 config_check(struct parse *p, struct config *c, const unsigned *listener_lines)
 {
@@ -155,6 +164,8 @@ config_check(struct parse *p, struct config *c, const unsigned *listener_lines)
 		parse_error(p, 0, "`hostname` is missing; add: hostname = \"mail.example.org\"");
 	if (c->data.n == 0)
 		parse_error(p, 0, "`data` is empty; name a folder");
+	if (c->master_key_path.n == 0)
+		parse_error(p, 0, "`master` of the section `keys` is empty; name a file");
 	if (listener_lines == NULL && config_listeners_generate(c) != ST_OK) {
 		parse_error(p, 0, "the configuration is too large");
 		return;
@@ -162,6 +173,7 @@ config_check(struct parse *p, struct config *c, const unsigned *listener_lines)
 	for (size_t i = 0; i < c->listener_count; i++)
 		check_listener(p, c, i, listener_lines == NULL ? 0 : listener_lines[i]);
 	check_store(p, c);
+	check_queue(p, &c->queue);
 }
 
 unsigned
@@ -192,7 +204,9 @@ section_is_equal(const struct section *s, const void *a, const void *b)
 bool
 config_is_equal(const struct config *a, const struct config *b)
 {
-	if (a->listener_count != b->listener_count || a->certificate_count != b->certificate_count)
+	if (a->listener_count != b->listener_count ||
+	    a->certificate_count != b->certificate_count ||
+	    a->relay.route_count != b->relay.route_count)
 		return false;
 	for (size_t i = 0; i < config_section_count; i++)
 		if (!section_is_equal(&config_sections[i], a, b))
@@ -205,6 +219,11 @@ config_is_equal(const struct config *a, const struct config *b)
 		if (!str_eq(a->certificates[i].name, b->certificates[i].name) ||
 		    !str_eq(a->certificates[i].chain_path, b->certificates[i].chain_path) ||
 		    !str_eq(a->certificates[i].key_path, b->certificates[i].key_path))
+			return false;
+	for (size_t i = 0; i < a->relay.route_count; i++)
+		if (!str_eq(a->relay.routes[i].domain, b->relay.routes[i].domain) ||
+		    !section_is_equal(
+			&config_route_section, &a->relay.routes[i], &b->relay.routes[i]))
 			return false;
 	return true;
 }

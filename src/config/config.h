@@ -72,8 +72,14 @@ struct config_limits {
 	uint64_t command_timeout_ms;
 	uint64_t data_timeout_ms;
 	uint64_t pop3_idle_timeout_ms;
+	uint64_t greet_delay_ms; /* 0: none */
+	uint64_t tarpit_ms;	 /* 0: none */
 	struct config_networks exempt;
+	struct config_networks proxy;
+	struct config_networks xclient;
 };
+
+enum config_answer { CONFIG_NO, CONFIG_YES };
 
 struct config_auth {
 	uint64_t guesses_max;
@@ -81,6 +87,49 @@ struct config_auth {
 	uint64_t argon2_memory_bytes;
 	uint64_t argon2_passes;
 	uint64_t scram_iterations;
+	enum config_answer scram_sha1;
+};
+
+struct config_submission {
+	struct config_networks trusted;
+	uint64_t messages_per_hour;
+	uint64_t recipients_per_hour;
+	struct str client_ca_path; /* empty: none */
+};
+
+struct config_queue {
+	uint64_t life_ms;
+	uint64_t delay_notice_ms; /* 0: never */
+	uint64_t first_retry_ms;
+	uint64_t max_retry_ms;
+	uint64_t trace_days;
+};
+
+enum config_route_tls {
+	CONFIG_ROUTE_TLS_MAY,
+	CONFIG_ROUTE_TLS_MUST,
+	CONFIG_ROUTE_TLS_IMPLICIT,
+	CONFIG_ROUTE_TLS_NEVER,
+};
+
+/* Where the mail for a domain goes instead of to its MX. */
+struct config_route {
+	struct str domain; /* lower case; "*": every other one */
+	struct str
+	    host; /* name in lower case, or an address without brackets; its MX is not asked */
+	uint16_t port;
+	enum config_route_tls tls;
+	struct str user; /* empty: no login */
+	struct str password;
+};
+
+struct config_relay {
+	uint16_t port; /* of other servers, 25 */
+	uint64_t connections;
+	uint64_t connections_per_destination;
+	uint64_t idle_ms;	     /* 0: no connection is kept */
+	struct config_route *routes; /* no two of one domain */
+	size_t route_count;
 };
 
 struct config_store {
@@ -123,6 +172,10 @@ struct config {
 	size_t listener_count;
 	struct config_limits limits;
 	struct config_auth auth;
+	struct config_submission submission;
+	struct config_queue queue;
+	struct config_relay relay;
+	struct str master_key_path; /* what seals the keys made at run time */
 	struct config_store store;
 	enum config_tls_version tls_version_min;
 	struct config_certificate *certificates;

@@ -17,6 +17,9 @@ enum setting_kind {
 	KIND_USER,	 /* struct str */
 	KIND_PATH,	 /* struct str, joined to the folder */
 	KIND_LOG_TARGET, /* struct str, a path; "stderr" is empty */
+	KIND_SERVER,	 /* struct str: a host name, or an address without brackets */
+	KIND_TEXT,	 /* struct str */
+	KIND_SECRET,	 /* struct str that no message shows */
 	KIND_ENDPOINT,	 /* struct config_endpoint */
 	KIND_IPS,	 /* struct config_ips */
 	KIND_NETWORKS,	 /* struct config_networks */
@@ -50,6 +53,8 @@ extern const struct section config_sections[];
 extern const size_t config_section_count;
 /* Offsets count from struct config_listener. */
 extern const struct section config_listener_section;
+/* Offsets count from struct config_route. */
+extern const struct section config_route_section;
 /* Offsets count from struct certificate_raw. */
 extern const struct section config_certificate_section;
 
@@ -70,6 +75,9 @@ enum status setting_read(const struct setting *s, struct arena *a, struct str fo
 bool setting_is_equal(const struct setting *s, const void *base_a, const void *base_b);
 /* The scalar default into the field; for settings without one, the field stays zero. */
 void setting_read_initial(const struct setting *s, struct arena *a, struct str folder, void *base);
+
+/* Copies s into a, A-Z as a-z. ST_LIMIT: a is full. */
+enum status config_lower_copy(struct arena *a, struct str s, struct str *out) MUST_USE;
 
 struct parse;
 /* Collects one finding: "file:line: text\n". line counts in the joined text, 0 is the file as a

@@ -21,6 +21,11 @@
 /* Chain and key pairs over all names: two (ECDSA, RSA) for 2,000 names. */
 #define CONFIG_CERTIFICATES_MAX 4000
 #define CONFIG_NETWORKS_MAX 4096
+/* Smart hosts; with the longest of everything their record is 1 MB, half of what a record may be.
+ */
+#define CONFIG_ROUTES_MAX 1000
+/* A name or a password for another server. RFC 4616 has no limit; nobody is known to need more. */
+#define CONFIG_CREDENTIAL_BYTES_MAX 255
 /* A message per wrong setting; more than a screen of them helps nobody. */
 #define CONFIG_ERRORS_MAX 20
 #define CONFIG_ERROR_BYTES_MAX 8192

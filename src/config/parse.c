@@ -99,6 +99,24 @@ unknown_setting(struct parse *p, unsigned line, const cfg_t *cfg, struct str nam
 		parse_error(p, line, "unknown setting `%.*s`", STR_ARG(name));
 }
 
+/* Does libconfuse stand behind a password there? What it does not understand may then be a part of
+ * one. */
+static bool
+line_may_hold_secret(const struct parse *p, unsigned line)
+{
+	struct str before, here;
+
+	config_text_cut(&p->text, line, &before, &here);
+	here = str_take(here, str_find_char(here, '\n'));
+	if (str_find(here, STR("password")) < here.n)
+		return true;
+	/* `password =`, and the value on a later line. */
+	before = str_trim(before);
+	if (str_has_suffix_ci(before, STR("=")))
+		before = str_trim(str_take(before, before.n - 1));
+	return str_has_suffix_ci(before, STR("password"));
+}
+
 /* libconfuse's sentences in our words. Without setlocale its formats come untranslated. */
 static const struct {
 	const char *theirs;
@@ -122,6 +140,12 @@ libconfuse_error(cfg_t *cfg, const char *fmt, va_list ap)
 
 	if (p->error_count > 0)
 		return;
+	if (line_may_hold_secret(p, (unsigned)cfg->line)) {
+		parse_error(p, (unsigned)cfg->line,
+		    "something on this line is not understood; a password stands in double quotes, "
+		    "with \\ before each \" and \\ in it");
+		return;
+	}
 	if (strcmp(fmt, "no such option '%s'") == 0) {
 		unknown_setting(p, (unsigned)cfg->line, cfg, str_of_c(va_arg(ap, const char *)));
 		return;
@@ -208,7 +232,7 @@ setting_apply(struct parse *p, cfg_t *cfg, const struct setting *s, void *base)
 	if (setting_read(s, &p->c->arena, p->c->folder, texts, count, base, &why) != ST_OK) {
 		if (why.n == 0)
 			buf_put(&why, STR("the configuration is too large"));
-		if (count == 1)
+		if (count == 1 && s->kind != KIND_SECRET)
 			parse_error(p, line, "%s = %.*s: %.*s", s->name,
 			    STR_ARG(str_take(texts[0], 80)), STR_ARG(buf_str(&why)));
 		else
@@ -308,8 +332,7 @@ static enum status
 certificate_add(struct parse *p, struct str name, struct str chain, struct str key)
 {
 	struct config *c = p->c;
-	struct config_certificate *cert;
-	char *lower;
+	struct str lower;
 
 	if (c->certificate_count == CONFIG_CERTIFICATES_MAX)
 		return ST_LIMIT;
@@ -325,13 +348,9 @@ certificate_add(struct parse *p, struct str name, struct str chain, struct str k
 		c->certificates = more;
 		p->certificates_cap = cap;
 	}
-	lower = arena_alloc(&c->arena, name.n);
-	if (lower == NULL)
+	if (config_lower_copy(&c->arena, name, &lower) != ST_OK)
 		return ST_LIMIT;
-	for (size_t i = 0; i < name.n; i++)
-		lower[i] = char_lower(name.p[i]);
-	cert = &c->certificates[c->certificate_count++];
-	*cert = (struct config_certificate){str_of(lower, name.n), chain, key};
+	c->certificates[c->certificate_count++] = (struct config_certificate){lower, chain, key};
 	return ST_OK;
 }
 
@@ -366,6 +385,92 @@ certificate_read(struct parse *p, cfg_t *cfg)
 }
 
 static void
+route_check(struct parse *p, unsigned line, struct str title, const struct config_route *r)
+{
+	title = str_take(title, 80);
+	if (r->host.n == 0)
+		parse_error(p, line, "route `%.*s` needs a `host`", STR_ARG(title));
+	else if (r->password.n > 0 && r->user.n == 0)
+		parse_error(p, line,
+		    "route `%.*s` has a `password` but no `user`; add the name that it belongs to",
+		    STR_ARG(title));
+	else if (r->user.n > 0 && r->password.n == 0)
+		parse_error(p, line,
+		    "route `%.*s` has a `user` but no `password`; add it, or leave both out to "
+		    "send "
+		    "without a login",
+		    STR_ARG(title));
+	else if (r->user.n > 0 && r->tls == CONFIG_ROUTE_TLS_NEVER)
+		parse_error(p, line,
+		    "route `%.*s`: a password is not sent without TLS; write tls = must or "
+		    "implicit, "
+		    "or leave `user` and `password` out",
+		    STR_ARG(title));
+}
+
+static void
+route_read(struct parse *p, cfg_t *cfg, struct config_route *r)
+{
+	const struct section *s = &config_route_section;
+	struct str title = str_of_c(cfg_title(cfg));
+	size_t errors_before = p->error_count;
+	unsigned line = (unsigned)cfg->line;
+
+	for (size_t i = 0; i < s->count; i++)
+		setting_apply(p, cfg, &s->settings[i], r);
+	if (r->port == 0)
+		r->port = r->tls == CONFIG_ROUTE_TLS_IMPLICIT ? 465 : 587;
+	if (!str_eq(title, STR("*")) && !config_hostname_is_valid(title))
+		parse_error(p, line,
+		    "route `%.*s`: not a domain; write e.g. \"example.org\", \"*\" for every other "
+		    "one, and what is not ASCII as \"xn--...\"",
+		    STR_ARG(str_take(title, 80)));
+	else if (config_lower_copy(&p->c->arena, title, &r->domain) != ST_OK)
+		parse_error(p, 0, "the configuration is too large");
+	if (p->error_count == errors_before)
+		route_check(p, line, title, r);
+}
+
+static bool
+routes_have(const struct config_relay *relay, struct str domain)
+{
+	for (size_t i = 0; i < relay->route_count; i++)
+		if (str_eq(relay->routes[i].domain, domain))
+			return true;
+	return false;
+}
+
+static void
+routes_read(struct parse *p, cfg_t *cfg)
+{
+	struct config_relay *relay = &p->c->relay;
+	size_t count = cfg_size(cfg, config_route_section.name);
+
+	if (count == 0)
+		return;
+	if (count > CONFIG_ROUTES_MAX) {
+		parse_error(p, 0, "more than %d routes", CONFIG_ROUTES_MAX);
+		return;
+	}
+	relay->routes = arena_array(&p->c->arena, count, sizeof(*relay->routes));
+	if (relay->routes == NULL) {
+		parse_error(p, 0, "the configuration is too large");
+		return;
+	}
+	for (size_t i = 0; i < count; i++) {
+		cfg_t *one = cfg_getnsec(cfg, config_route_section.name, (unsigned)i);
+		struct config_route *r = &relay->routes[i];
+
+		route_read(p, one, r);
+		/* libconfuse finds only those that are spelled alike. */
+		if (r->domain.n > 0 && routes_have(relay, r->domain))
+			parse_error(p, (unsigned)one->line, "there is already a route for `%.*s`",
+			    STR_ARG(r->domain));
+		relay->route_count++;
+	}
+}
+
+static void
 tree_read(struct parse *p, cfg_t *root)
 {
 	cfg_t *tls = cfg_getsec(root, "tls");
@@ -379,6 +484,7 @@ tree_read(struct parse *p, cfg_t *root)
 	}
 	for (unsigned i = 0; i < cfg_size(tls, config_certificate_section.name); i++)
 		certificate_read(p, cfg_getnsec(tls, config_certificate_section.name, i));
+	routes_read(p, cfg_getsec(root, "relay"));
 	listeners_read(p, root);
 	if (p->error_count == 0)
 		config_check(p, p->c, p->listener_lines);

@@ -28,6 +28,9 @@ setting_is_quoted(const struct setting *s)
 	case KIND_USER:
 	case KIND_PATH:
 	case KIND_LOG_TARGET:
+	case KIND_SERVER:
+	case KIND_TEXT:
+	case KIND_SECRET:
 	case KIND_ENDPOINT:
 	case KIND_IPS:
 	case KIND_NETWORKS:
@@ -66,22 +69,61 @@ config_hostname_is_valid(struct str s)
 	return !char_is_digit(label.p[label.n - 1]) || char_is_alpha(label.p[0]);
 }
 
+enum status
+config_lower_copy(struct arena *a, struct str s, struct str *out)
+{
+	char *copy = arena_alloc(a, s.n);
+
+	if (copy == NULL)
+		return ST_LIMIT;
+	for (size_t i = 0; i < s.n; i++)
+		copy[i] = char_lower(s.p[i]);
+	*out = str_of(copy, s.n);
+	return ST_OK;
+}
+
 static enum status
 hostname_read(struct str text, struct arena *a, struct str *out, struct buf *why)
 {
-	char *copy;
-
 	if (!config_hostname_is_valid(text)) {
 		buf_put(why, STR("not a host name; write e.g. \"mail.example.org\""));
 		return ST_SYNTAX;
 	}
-	copy = arena_alloc(a, text.n);
-	if (copy == NULL)
+	return config_lower_copy(a, text, out);
+}
+
+/* "smtp.example.net", "192.0.2.1", "[2001:db8::1]": an address loses its brackets and is spelled
+ * one way. */
+static enum status
+server_read(struct str text, struct arena *a, struct str *out, struct buf *why)
+{
+	bool bracketed = text.n >= 2 && text.p[0] == '[' && text.p[text.n - 1] == ']';
+	struct config_ip ip;
+	struct buf shown;
+	enum status st;
+
+	if (config_ip_parse(bracketed ? str_of(text.p + 1, text.n - 2) : text, &ip) == ST_OK) {
+		buf_init(&shown, 64);
+		(void)config_ip_put(&shown, &ip);
+		st = arena_str(a, buf_str(&shown), out);
+		buf_fini(&shown);
+		return st;
+	}
+	if (config_hostname_is_valid(text))
+		return config_lower_copy(a, text, out);
+	buf_put(why, STR("not a host name or an IP address; write e.g. \"smtp.example.net\" or "
+			 "\"192.0.2.1\", the port stands in `port`"));
+	return ST_SYNTAX;
+}
+
+static enum status
+credential_read(struct str text, struct arena *a, struct str *out, struct buf *why)
+{
+	if (text.n > CONFIG_CREDENTIAL_BYTES_MAX) {
+		buf_putf(why, "too long; at most %d bytes", CONFIG_CREDENTIAL_BYTES_MAX);
 		return ST_LIMIT;
-	for (size_t i = 0; i < text.n; i++)
-		copy[i] = char_lower(text.p[i]);
-	*out = str_of(copy, text.n);
-	return ST_OK;
+	}
+	return arena_str(a, text, out);
 }
 
 /* A system user: what useradd allows, 32 bytes as utmp holds. */
@@ -250,6 +292,11 @@ scalar_read(const struct setting *s, struct arena *a, struct str folder, struct 
 		return path_read(text, a, folder, field, why);
 	case KIND_PATH:
 		return path_read(text, a, folder, field, why);
+	case KIND_SERVER:
+		return server_read(text, a, field, why);
+	case KIND_TEXT:
+	case KIND_SECRET:
+		return credential_read(text, a, field, why);
 	case KIND_ENDPOINT:
 		*(struct config_endpoint *)field = (struct config_endpoint){.port = 0};
 		if (text.n == 0 || config_endpoint_parse(text, field) == ST_OK)
@@ -441,6 +488,9 @@ setting_is_equal(const struct setting *s, const void *base_a, const void *base_b
 	case KIND_USER:
 	case KIND_PATH:
 	case KIND_LOG_TARGET:
+	case KIND_SERVER:
+	case KIND_TEXT:
+	case KIND_SECRET:
 		return str_eq(*(const struct str *)a, *(const struct str *)b);
 	case KIND_ENDPOINT:
 		return endpoints_are_equal(a, b);

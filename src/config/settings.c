@@ -67,7 +67,22 @@ static const struct setting limits_settings[] = {
     {"exempt", KIND_NETWORKS, AT(limits.exempt), "{\"127.0.0.0/8\", \"::1/128\"}",
 	"Networks without limits on connections, messages and errors. `exempt += {...}` keeps "
 	"these."},
+    {"greet_delay", KIND_DURATION, AT(limits.greet_delay_ms), "0s",
+	"How long a client that is not exempt waits for the greeting; one that talks before it is "
+	"refused. 0s: not at all.",
+	0, MINUTE_MS},
+    {"tarpit", KIND_DURATION, AT(limits.tarpit_ms), "1s",
+	"How long the answer to an error is held back after the first few, for clients that are "
+	"not exempt. 0s: not at all.",
+	0, MINUTE_MS},
+    {"proxy", KIND_NETWORKS, AT(limits.proxy), "{}",
+	"Networks of load balancers: their connections begin with a PROXY header, which is "
+	"believed."},
+    {"xclient", KIND_NETWORKS, AT(limits.xclient), "{}",
+	"Networks that may use XCLIENT to say for whom they speak."},
 };
+
+static const char *const no_yes[] = {"no", "yes", NULL};
 
 static const struct setting auth_settings[] = {
     {"guesses_max", KIND_COUNT, AT(auth.guesses_max), "10",
@@ -81,6 +96,83 @@ static const struct setting auth_settings[] = {
     {"argon2_passes", KIND_COUNT, AT(auth.argon2_passes), "3", "Passes over that memory.", 1, 16},
     {"scram_iterations", KIND_COUNT, AT(auth.scram_iterations), "100000",
 	"Iterations of the SCRAM-SHA-256 verifiers that new passwords get.", 100000, 10000000},
+    {"scram_sha1", KIND_WORD, AT(auth.scram_sha1), "no",
+	"Whether SCRAM-SHA-1 is offered, for old clients, to accounts whose password was set "
+	"since: yes or no.",
+	.words = no_yes},
+};
+
+static const struct setting submission_settings[] = {
+    {"trusted", KIND_NETWORKS, AT(submission.trusted), "{}",
+	"Networks that may send to other hosts through port 25 without a login."},
+    {"messages_per_hour", KIND_COUNT, AT(submission.messages_per_hour), "1000",
+	"Messages that one account may send within an hour.", 1, 1000000000},
+    {"recipients_per_hour", KIND_COUNT, AT(submission.recipients_per_hour), "5000",
+	"Recipients that one account may send to within an hour.", 1, 1000000000},
+    /* RFC 4422 appendix A */
+    {"client_ca", KIND_PATH, AT(submission.client_ca_path), "",
+	"PEM file with the CA certificates that client certificates for AUTH EXTERNAL must be "
+	"signed by; empty: no client certificates."},
+};
+
+static const struct setting queue_settings[] = {
+    /* RFC 5321 4.5.4.1: the give-up time is 4-5 days at least. The minimum is for tests. */
+    {"life", KIND_DURATION, AT(queue.life_ms), "5d",
+	"How long is tried to send a message before it goes back to its sender.", SECOND_MS,
+	365 * DAY_MS},
+    {"delay_notice", KIND_DURATION, AT(queue.delay_notice_ms), "4h",
+	"After how long the sender is told that a message still waits; 0s: never.", 0,
+	365 * DAY_MS},
+    {"first_retry", KIND_DURATION, AT(queue.first_retry_ms), "5min",
+	"Time from the first try to the second; each one after that takes longer ...", SECOND_MS,
+	DAY_MS},
+    {"max_retry", KIND_DURATION, AT(queue.max_retry_ms), "2h", "... up to this.", SECOND_MS,
+	7 * DAY_MS},
+    {"trace_days", KIND_COUNT, AT(queue.trace_days), "14",
+	"How many days `posthorn trace` looks back.", 1, 3650},
+};
+
+static const struct setting relay_settings[] = {
+    {"port", KIND_PORT, AT(relay.port), "25", "The port of other servers.", 1, CONFIG_PORT_MAX},
+    {"connections", KIND_COUNT, AT(relay.connections), "500",
+	"Connections to other servers at the same time, all together.", 1, 100000},
+    {"connections_per_destination", KIND_COUNT, AT(relay.connections_per_destination), "20",
+	"Connections at the same time for the mail of one destination.", 1, 10000},
+    {"idle", KIND_DURATION, AT(relay.idle_ms), "10s",
+	"How long an unused connection is kept for the next message; 0s: not at all.", 0,
+	5 * MINUTE_MS},
+};
+
+/* In the order of enum config_route_tls. */
+static const char *const route_tls_modes[] = {[CONFIG_ROUTE_TLS_MAY] = "may",
+    [CONFIG_ROUTE_TLS_MUST] = "must",
+    [CONFIG_ROUTE_TLS_IMPLICIT] = "implicit",
+    [CONFIG_ROUTE_TLS_NEVER] = "never",
+    NULL};
+
+static const struct setting route_settings[] = {
+    {"host", KIND_SERVER, offsetof(struct config_route, host), NULL,
+	"The server that takes this mail: a host name or an IP address."},
+    {"port", KIND_PORT, offsetof(struct config_route, port), NULL,
+	"Its port; left out: 587, with tls = implicit 465.", 1, CONFIG_PORT_MAX},
+    {"tls", KIND_WORD, offsetof(struct config_route, tls), "must",
+	"may: when it offers TLS; must: only with TLS; implicit: TLS from the first byte; never.",
+	.words = route_tls_modes},
+    {"user", KIND_TEXT, offsetof(struct config_route, user), "",
+	"The name to log in with; empty: no login."},
+    {"password", KIND_SECRET, offsetof(struct config_route, password), "",
+	"The password of that name."},
+};
+
+const struct section config_route_section = {"route",
+    "Mail for this domain goes to a smart host instead of to the domain's own servers.",
+    SETTINGS(route_settings), .title = "a domain, or * for every other one"};
+
+static const struct setting keys_settings[] = {
+    {"master", KIND_PATH, AT(master_key_path), "keys/master.key",
+	"File with the 32 random bytes that seal the keys made at run time; made when it is "
+	"missing. Without it, those keys are lost: keep a copy.",
+	.needs_restart = true},
 };
 
 static const struct setting store_settings[] = {
@@ -210,6 +302,11 @@ const struct section config_sections[] = {
     {"", "", SETTINGS(top_settings), .inner = &config_listener_section},
     {"limits", "What one client may use up.", SETTINGS(limits_settings)},
     {"auth", "Passwords, and how often they may be guessed.", SETTINGS(auth_settings)},
+    {"submission", "Mail that users of this server send.", SETTINGS(submission_settings)},
+    {"queue", "Mail that waits to be sent to other servers.", SETTINGS(queue_settings)},
+    {"relay", "How mail is sent to other servers.", SETTINGS(relay_settings),
+	.inner = &config_route_section},
+    {"keys", "Keys that the server makes itself.", SETTINGS(keys_settings)},
     {"store", "Where mail is kept.", SETTINGS(store_settings)},
     {"tls", "Encryption and the certificates for it.", SETTINGS(tls_settings),
 	.inner = &config_certificate_section},

@@ -208,7 +208,18 @@ defaults_are_there(void)
 	EXPECT(c->limits.message_size_max == 50 << 20);
 	EXPECT(c->limits.command_timeout_ms == 300000);
 	EXPECT(c->limits.exempt.n == 2);
-	EXPECT(c->auth.scram_iterations == 100000);
+	EXPECT(c->auth.scram_iterations == 100000 && c->auth.scram_sha1 == CONFIG_NO);
+	EXPECT(c->limits.greet_delay_ms == 0 && c->limits.tarpit_ms == 1000);
+	EXPECT(c->limits.proxy.n == 0 && c->limits.xclient.n == 0 && c->submission.trusted.n == 0);
+	EXPECT(
+	    c->submission.messages_per_hour == 1000 && c->submission.recipients_per_hour == 5000);
+	EXPECT(c->submission.client_ca_path.n == 0);
+	EXPECT(c->queue.life_ms == 5 * 86400000 && c->queue.delay_notice_ms == 4 * 3600000);
+	EXPECT(c->queue.first_retry_ms == 300000 && c->queue.max_retry_ms == 7200000);
+	EXPECT(c->queue.trace_days == 14);
+	EXPECT(c->relay.port == 25 && c->relay.connections == 500 && c->relay.idle_ms == 10000);
+	EXPECT(c->relay.connections_per_destination == 20 && c->relay.route_count == 0);
+	EXPECT_STR(c->master_key_path, STR("etc/keys/master.key"));
 	EXPECT(c->store.archive_level == 3);
 	EXPECT(c->tls_version_min == CONFIG_TLS_1_2);
 	EXPECT(c->log_level == LOG_INFO && c->log_format == LOG_TEXT && c->log_file.n == 0);
@@ -288,6 +299,59 @@ listeners_are_read(void)
 	EXPECT(c->listeners[1].protocol == CONFIG_POP3 && c->listeners[1].tls == CONFIG_TLS_OFF);
 	EXPECT(c->listeners[1].port == 65535);
 	EXPECT(c->listeners[2].tls == CONFIG_TLS_IMPLICIT);
+	config_free(&c);
+}
+
+static void
+sending_is_read(void)
+{
+	struct config *c = parse(BASE
+	    "limits { greet_delay = 60s tarpit = 0 proxy = {\"10.1.0.0/16\"} xclient = \"::1\" }\n"
+	    "submission { trusted = {\"10.0.0.0/8\", \"2001:db8::/32\"} messages_per_hour = 7\n"
+	    "  recipients_per_hour = 8 client_ca = \"ca.pem\" }\n"
+	    "queue { life = 2d delay_notice = 0 first_retry = 1min max_retry = 1h trace_days = "
+	    "3650 }\n"
+	    "relay { port = 2525 connections = 5 connections_per_destination = 2 idle = 1min\n"
+	    "  route \"Example.ORG\" { host = \"SMTP.example.net\" port = 2587 tls = may\n"
+	    "    user = \"me\" password = \"a \\\"b\\\\ {#\" }\n"
+	    "  route \"*\" { host = \"[2001:DB8:0::1]\" }\n"
+	    "  route a.example { host = 192.0.2.1 tls = implicit }\n"
+	    "  route b.example { host = \"2001:db8::2\" tls = never }\n"
+	    "}\n"
+	    "keys { master = \"/k/m\" }\n");
+
+	if (c == NULL)
+		return;
+	EXPECT(c->limits.greet_delay_ms == 60000 && c->limits.tarpit_ms == 0);
+	EXPECT(c->limits.proxy.n == 1 && c->limits.proxy.v[0].prefix_bits == 16);
+	EXPECT(c->limits.xclient.n == 1 && c->limits.xclient.v[0].ip.v6);
+	EXPECT(c->submission.trusted.n == 2 && c->submission.trusted.v[1].prefix_bits == 32);
+	EXPECT(c->submission.messages_per_hour == 7 && c->submission.recipients_per_hour == 8);
+	EXPECT_STR(c->submission.client_ca_path, STR("etc/ca.pem"));
+	EXPECT(c->queue.life_ms == 2 * 86400000 && c->queue.delay_notice_ms == 0);
+	EXPECT(c->queue.first_retry_ms == 60000 && c->queue.max_retry_ms == 3600000);
+	EXPECT(c->queue.trace_days == 3650);
+	EXPECT(c->relay.port == 2525 && c->relay.connections == 5 && c->relay.idle_ms == 60000);
+	EXPECT(c->relay.connections_per_destination == 2);
+	EXPECT_STR(c->master_key_path, STR("/k/m"));
+	EXPECT(c->relay.route_count == 4);
+	if (c->relay.route_count == 4) {
+		const struct config_route *r = c->relay.routes;
+
+		EXPECT_STR(r[0].domain, STR("example.org"));
+		EXPECT_STR(r[0].host, STR("smtp.example.net"));
+		EXPECT(r[0].port == 2587 && r[0].tls == CONFIG_ROUTE_TLS_MAY);
+		EXPECT_STR(r[0].user, STR("me"));
+		EXPECT_STR(r[0].password, STR("a \"b\\ {#"));
+		EXPECT_STR(r[1].domain, STR("*"));
+		EXPECT_STR(r[1].host, STR("2001:db8::1"));
+		EXPECT(r[1].port == 587 && r[1].tls == CONFIG_ROUTE_TLS_MUST);
+		EXPECT(r[1].user.n == 0 && r[1].password.n == 0);
+		EXPECT_STR(r[2].host, STR("192.0.2.1"));
+		EXPECT(r[2].port == 465 && r[2].tls == CONFIG_ROUTE_TLS_IMPLICIT);
+		EXPECT_STR(r[3].host, STR("2001:db8::2"));
+		EXPECT(r[3].tls == CONFIG_ROUTE_TLS_NEVER);
+	}
 	config_free(&c);
 }
 
@@ -401,6 +465,51 @@ errors_name_place_and_remedy(void)
 		"ring_segments_max\n"},
 	    {BASE "store { ring_segment_bytes = 50M }\n",
 		"etc/p.conf: ring_segment_bytes must be at least 1M more than message_size_max\n"},
+	    {"life = 5d\n", "etc/p.conf:1: unknown setting `life` here; did you mean `life` in the "
+			    "section `queue`?\n"},
+	    {"relay {\n rout x { } }\n",
+		"etc/p.conf:2: unknown setting `rout`; did you mean `route`?\n"},
+	    {"relay {\n route \"x\" { hots = a } }\n",
+		"etc/p.conf:2: unknown setting `hots`; did you mean `host`?\n"},
+	    {"limits { proxy = {\"lb.example.org\"} }\n",
+		"etc/p.conf:1: proxy = lb.example.org: `lb.example.org` is not a network; write "
+		"e.g. "
+		"\"192.0.2.0/24\", with zeros behind the prefix\n"},
+	    {"relay {\n route \"a_b\" { host = x } }\n",
+		"etc/p.conf:2: route `a_b`: not a domain; write e.g. \"example.org\", \"*\" for "
+		"every other one, and what is not ASCII as \"xn--...\"\n"},
+	    {"relay { route \"b\xc3\xbc"
+	     "cher.example\" { host = x } }\n",
+		"etc/p.conf:1: route `b\xc3\xbc"
+		"cher.example`: not a domain; write e.g. "
+		"\"example.org\", \"*\" for every other one, and what is not ASCII as "
+		"\"xn--...\"\n"},
+	    {"relay { route x {\n host = \"x:25\" } }\n",
+		"etc/p.conf:2: host = x:25: not a host name or an IP address; write e.g. "
+		"\"smtp.example.net\" or \"192.0.2.1\", the port stands in `port`\n"},
+	    {"relay { route x { port = 25 } }\n", "etc/p.conf:1: route `x` needs a `host`\n"},
+	    {"relay { route x { host = y password = sesame } }\n",
+		"etc/p.conf:1: route `x` has a `password` but no `user`; add the name that it "
+		"belongs to\n"},
+	    {"relay { route x { host = y user = sesame } }\n",
+		"etc/p.conf:1: route `x` has a `user` but no `password`; add it, or leave both out "
+		"to "
+		"send without a login\n"},
+	    {"relay { route x { host = y user = u password = sesame tls = never } }\n",
+		"etc/p.conf:1: route `x`: a password is not sent without TLS; write tls = must or "
+		"implicit, or leave `user` and `password` out\n"},
+	    {"relay { route x { host = y tls = starttls } }\n",
+		"etc/p.conf:1: tls = starttls: must be may, must, implicit or never\n"},
+	    {"relay { route x { host = y }\n route x { host = z } }\n",
+		"etc/p.conf:2: there is already a section named `x`\n"},
+	    {"relay { route x { host = y }\n route X { host = z } }\n",
+		"etc/p.conf:2: there is already a route for `x`\n"},
+	    {BASE "queue { first_retry = 3h }\n",
+		"etc/p.conf: first_retry must not be longer than max_retry\n"},
+	    {BASE "queue { life = 299s }\n",
+		"etc/p.conf: life must be at least first_retry, or nothing is tried twice\n"},
+	    {BASE "keys { master = \"\" }\n",
+		"etc/p.conf: `master` of the section `keys` is empty; name a file\n"},
 	    {BASE "limits { recipients_max = 1\n errors_max = 0 }\n",
 		"etc/p.conf:3: recipients_max = 1: too small; at least 100\n"
 		"etc/p.conf:4: errors_max = 0: too small; at least 1\n"},
@@ -414,6 +523,63 @@ errors_name_place_and_remedy(void)
 		EXPECT(parse_with(str_of_c(table[i].in), NULL, &c, &error) != ST_OK);
 		EXPECT(c == NULL);
 		EXPECT_STR(buf_str(&error), str_of_c(table[i].error));
+		buf_fini(&error);
+	}
+}
+
+/* However a password is mistyped, what is said about it does not show it. */
+static void
+passwords_are_not_shown(void)
+{
+	static const char *const wrong[] = {
+	    "password = correct sesame",
+	    "password = \"correct\" \"sesame\"",
+	    "password =\ncorrect sesame",
+	    "password\n= correct\nuser sesame",
+	    "password\n sesame",
+	    "password\n\n=\n# why\ncorrect sesame",
+	    "password = # why\n\n/* \n */ correct sesame",
+	    "password = \n = sesame",
+	    "password sesame",
+	    "password = {sesame}",
+	    "password += sesame",
+	    "password = sesame = sesame",
+	    "password = \"sesame",
+	    "password = \"sesame\"sesame\"",
+	    "password = \"\\sesame\"",
+	    "password = $sesame",
+	    "password = \"${sesame}\"",
+	    "password = sesame | sesame",
+	    "password = sesame user = u tls = never",
+	    "pasword = sesame",
+	    "user = u password = sesame tls = sometimes",
+	};
+	char start[CONFIG_CREDENTIAL_BYTES_MAX + 2];
+
+	for (size_t i = 0; i <= COUNT_OF(wrong); i++) {
+		struct buf text, error;
+		struct config *c;
+
+		buf_init(&text, 4096);
+		buf_init(&error, CONFIG_ERROR_BYTES_MAX);
+		buf_put(&text, STR(BASE "relay { route x { host = y\n"));
+		if (i < COUNT_OF(wrong)) {
+			buf_put(&text, str_of_c(wrong[i]));
+		} else {
+			memset(start, 'a', sizeof(start));
+			memcpy(start, "sesame", 6);
+			buf_put(&text, STR("user = u password = "));
+			buf_put(&text, str_of(start, CONFIG_CREDENTIAL_BYTES_MAX + 1));
+		}
+		buf_put(&text, STR("\n} }\n"));
+		EXPECT(parse_with(buf_str(&text), NULL, &c, &error) != ST_OK);
+		EXPECT(str_find_ci(buf_str(&error), STR("sesame")) == error.n);
+		EXPECT(str_find(buf_str(&error), STR("correct")) == error.n);
+		EXPECT(str_has_prefix(buf_str(&error), STR("etc/p.conf:")));
+		if (str_find_ci(buf_str(&error), STR("sesame")) < error.n)
+			fprintf(stderr, "shown: %.*s", STR_ARG(buf_str(&error)));
+		config_free(&c);
+		buf_fini(&text);
 		buf_fini(&error);
 	}
 }
@@ -581,6 +747,13 @@ counted_sections_are_limited(void)
 		buf_put(&text, STR("}\n"));
 		buf_put_c(&text, 0);
 		EXPECT(parse_repeated("", text.p, 1, "", NULL) == (more ? ST_SYNTAX : ST_OK));
+		buf_reset(&text);
+		buf_put(&text, STR("relay {\n"));
+		for (int i = 0; i < CONFIG_ROUTES_MAX + more; i++)
+			buf_putf(&text, "route r%d { host = h }\n", i);
+		buf_put(&text, STR("}\n"));
+		buf_put_c(&text, 0);
+		EXPECT(parse_repeated(BASE, text.p, 1, "", NULL) == (more ? ST_SYNTAX : ST_OK));
 		buf_fini(&text);
 	}
 }
@@ -617,6 +790,10 @@ paths_are_limited(void)
 
 	EXPECT(parse_repeated(BASE "data = \"", "a", longest, "\"\n", NULL) == ST_OK);
 	EXPECT(parse_repeated(BASE "data = \"", "a", longest + 1, "\"\n", NULL) == ST_SYNTAX);
+	EXPECT(parse_repeated(BASE "relay { route x { host = y password = p user = \"", "a",
+		   CONFIG_CREDENTIAL_BYTES_MAX, "\" } }\n", NULL) == ST_OK);
+	EXPECT(parse_repeated(BASE "relay { route x { host = y password = p user = \"", "a",
+		   CONFIG_CREDENTIAL_BYTES_MAX + 1, "\" } }\n", NULL) == ST_SYNTAX);
 	EXPECT(parse_repeated(BASE "include \"", "a", longest, "\"\n", NULL) == ST_NOTFOUND);
 	EXPECT(parse_repeated(BASE "include \"", "a", longest + 1, "\"\n", NULL) == ST_LIMIT);
 }
@@ -640,6 +817,8 @@ numbers_at_their_limits(void)
 	    {"limits { command_timeout = 3601s }", false},
 	    {"auth { scram_iterations = 100000 }", true},
 	    {"auth { scram_iterations = 99999 }", false},
+	    {"auth { scram_sha1 = yes }", true},
+	    {"auth { scram_sha1 = maybe }", false},
 	    {"auth { argon2_memory = 8M }", true},
 	    {"auth { argon2_memory = 8388607 }", false},
 	    {"roles { worker = 1 }", true},
@@ -651,6 +830,41 @@ numbers_at_their_limits(void)
 	    {"store { ring_segment_bytes = 99999999999999999999G }", false},
 	    {"limits { network_prefix_v4 = 32 }", true},
 	    {"limits { network_prefix_v4 = 33 }", false},
+	    {"limits { greet_delay = 60s tarpit = 60s }", true},
+	    {"limits { greet_delay = 60001ms }", false},
+	    {"limits { tarpit = 60001ms }", false},
+	    {"submission { messages_per_hour = 1 recipients_per_hour = 1 }", true},
+	    {"submission { messages_per_hour = 1000000000 recipients_per_hour = 1000000000 }",
+		true},
+	    {"submission { messages_per_hour = 0 }", false},
+	    {"submission { messages_per_hour = 1000000001 }", false},
+	    {"submission { recipients_per_hour = 0 }", false},
+	    {"submission { recipients_per_hour = 1000000001 }", false},
+	    {"queue { life = 1s first_retry = 1s max_retry = 1s delay_notice = 0 }", true},
+	    {"queue { life = 365d delay_notice = 365d first_retry = 1d max_retry = 7d }", true},
+	    {"queue { life = 999ms first_retry = 1s }", false},
+	    {"queue { life = 31536001s }", false},
+	    {"queue { delay_notice = 31536001s }", false},
+	    {"queue { first_retry = 999ms }", false},
+	    {"queue { first_retry = 86401s max_retry = 7d }", false},
+	    {"queue { max_retry = 604801s }", false},
+	    {"queue { trace_days = 1 }", true},
+	    {"queue { trace_days = 0 }", false},
+	    {"queue { trace_days = 3651 }", false},
+	    {"relay { port = 1 connections = 1 connections_per_destination = 1 idle = 0 }", true},
+	    {"relay { port = 65535 connections = 100000 connections_per_destination = 10000 }",
+		true},
+	    {"relay { idle = 5min }", true},
+	    {"relay { port = 0 }", false},
+	    {"relay { port = 65536 }", false},
+	    {"relay { connections = 0 }", false},
+	    {"relay { connections = 100001 }", false},
+	    {"relay { connections_per_destination = 0 }", false},
+	    {"relay { connections_per_destination = 10001 }", false},
+	    {"relay { idle = 300001ms }", false},
+	    {"relay { route x { host = y port = 1 } }", true},
+	    {"relay { route x { host = y port = 65535 } }", true},
+	    {"relay { route x { host = y port = 0 } }", false},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
@@ -780,7 +994,23 @@ restart_is_noticed(void)
 {
 	struct config *a = parse(BASE);
 	struct config *b = parse(BASE "log { level = debug } limits { recipients_max = 100 }");
-	struct config *c = parse(BASE "data = \"other\" roles { user_keys = k }");
+	struct config *c =
+	    parse(BASE "data = \"other\" keys { master = \"other\" } roles { user_keys = k }");
+	/* Everything about sending is taken by a reload; each difference counts. */
+	static const char *const sending[] = {"limits { greet_delay = 1s }",
+	    "limits { tarpit = 0 }", "limits { proxy = \"::1\" }", "limits { xclient = \"::1\" }",
+	    "submission { trusted = \"::1\" }", "submission { client_ca = x }",
+	    "submission { messages_per_hour = 1 }", "submission { recipients_per_hour = 1 }",
+	    "queue { life = 1d }", "queue { delay_notice = 0 }", "queue { first_retry = 1s }",
+	    "queue { max_retry = 1d }", "queue { trace_days = 1 }", "relay { port = 26 }",
+	    "relay { connections = 1 }", "relay { connections_per_destination = 1 }",
+	    "relay { idle = 0 }", "relay { route y { host = h user = u password = p } }",
+	    "relay { route x { host = i user = u password = p } }",
+	    "relay { route x { host = h user = v password = p } }",
+	    "relay { route x { host = h user = u password = q } }",
+	    "relay { route x { host = h user = u password = p tls = may } }",
+	    "relay { route x { host = h user = u password = p port = 1 } }"};
+	struct config *r = parse(BASE "relay { route x { host = h user = u password = p } }");
 	struct buf why;
 
 	buf_init(&why, 256);
@@ -788,8 +1018,23 @@ restart_is_noticed(void)
 		EXPECT(!config_is_equal(a, b));
 		EXPECT(!config_needs_restart(a, b, &why) && why.n == 0);
 		EXPECT(config_needs_restart(a, c, &why));
-		EXPECT_STR(buf_str(&why), STR("data, roles.user_keys"));
+		EXPECT_STR(buf_str(&why), STR("data, keys.master, roles.user_keys"));
 	}
+	buf_reset(&why);
+	for (size_t i = 0; i < COUNT_OF(sending); i++) {
+		char text[512];
+		struct config *d;
+
+		(void)snprintf(text, sizeof(text), BASE "%s\n", sending[i]);
+		d = parse(text);
+		if (a != NULL && d != NULL && r != NULL) {
+			EXPECT(!config_is_equal(a, d) && !config_is_equal(r, d));
+			EXPECT(!config_needs_restart(a, d, &why));
+		}
+		config_free(&d);
+	}
+	EXPECT(r == NULL || config_is_equal(r, r));
+	config_free(&r);
 	buf_fini(&why);
 	config_free(&a);
 	config_free(&b);
@@ -852,7 +1097,9 @@ main(void)
 	UNIT(defaults_are_there);
 	UNIT(settings_are_read);
 	UNIT(listeners_are_read);
+	UNIT(sending_is_read);
 	UNIT(errors_name_place_and_remedy);
+	UNIT(passwords_are_not_shown);
 	UNIT(wrong_files_leave_nothing_behind);
 	UNIT(includes_are_relative_and_counted);
 	UNIT(limits_hold);

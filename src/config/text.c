@@ -36,6 +36,18 @@ config_text_fini(struct config_text *t)
 }
 
 void
+config_text_cut(
+    const struct config_text *t, unsigned line, struct str *before_out, struct str *from_out)
+{
+	struct str all = buf_str(&t->joined), skipped;
+
+	*from_out = all;
+	for (unsigned i = 1; i < line; i++)
+		(void)str_split(*from_out, '\n', &skipped, from_out);
+	*before_out = str_take(all, all.n - from_out->n);
+}
+
+void
 config_text_put_place(const struct config_text *t, unsigned line, struct buf *out)
 {
 	struct config_place place;

@@ -53,6 +53,9 @@ void config_text_fini(struct config_text *t);
  */
 enum status config_text_add(struct config_text *t, struct str path, struct str content,
     config_read_fn *read, void *read_arg, struct buf *error_out) MUST_USE;
+/* The joined text from its line `line` (from 1) on, and what stands before that. Borrows. */
+void config_text_cut(
+    const struct config_text *t, unsigned line, struct str *before_out, struct str *from_out);
 /* Appends "file:line: " for a line (from 1) of the joined text; just "file: " for line 0. */
 void config_text_put_place(const struct config_text *t, unsigned line, struct buf *out);
 

@@ -108,6 +108,16 @@ static const char listener_example[] =
     "#       tls = starttls       (off, starttls, implicit)\n"
     "#   }\n";
 
+static const char route_example[] =
+    "\t# Mail for a domain, or with \"*\" for every other one, through a smart host, for example:\n"
+    "\t#   route \"*\" {\n"
+    "\t#       host = \"smtp.example.net\"\n"
+    "\t#       port = 587\n"
+    "\t#       tls = must           (may, must, implicit, never)\n"
+    "\t#       user = \"me\"\n"
+    "\t#       password = \"secret\"\n"
+    "\t#   }\n";
+
 enum status
 config_default_write(struct buf *out, const struct config_quickstart *q)
 {
@@ -123,6 +133,8 @@ config_default_write(struct buf *out, const struct config_quickstart *q)
 			setting_write(out, top ? "" : "\t", &s->settings[j], q);
 		if (s->inner == &config_certificate_section && q->key_count > 0)
 			certificate_write(out, q);
+		if (s->inner == &config_route_section)
+			buf_put(out, str_of_c(route_example));
 		buf_put(out, top ? str_of_c(listener_example) : STR("}\n"));
 	}
 	return out->full ? ST_LIMIT : ST_OK;
@@ -134,8 +146,9 @@ reference_section(struct buf *out, const struct section *s, const char *outer)
 	if (s->name[0] == 0)
 		buf_put(out, STR("### Outside of all sections\n\n"));
 	else if (s->title != NULL)
-		buf_putf(out, "### %s%s`%s \"NAME\" { }`\n\nNAME: %s. %s\n\n", outer,
-		    outer[0] == 0 ? "" : " ", s->name, s->title, s->help);
+		buf_putf(out, "### %s%s%s`%s \"NAME\" { }`\n\nNAME: %s. %s\n\n",
+		    outer[0] == 0 ? "" : "In `", outer, outer[0] == 0 ? "" : "`: ", s->name,
+		    s->title, s->help);
 	else
 		buf_putf(out, "### `%s { }`\n\n%s\n\n", s->name, s->help);
 	buf_put(out, STR("| setting | default | what it is for |\n|---|---|---|\n"));
@@ -162,7 +175,7 @@ config_reference_write(struct buf *out)
 	for (size_t i = 0; i < config_section_count; i++) {
 		reference_section(out, &config_sections[i], "");
 		if (config_sections[i].inner != NULL)
-			reference_section(out, config_sections[i].inner, i == 0 ? "" : "In `tls`:");
+			reference_section(out, config_sections[i].inner, config_sections[i].name);
 	}
 	return out->full ? ST_LIMIT : ST_OK;
 }

@@ -1,21 +1,21 @@
 #include "directory/credential.h"
 
 #include <argon2.h>
-#include <limits.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 
 #include "base/check.h"
 #include "base/cur.h"
 #include "base/num.h"
 #include "base/rnd.h"
 #include "base/utf8.h"
+#include "standards/sasl/sasl.h"
 
+/* The second has the keys of SCRAM-SHA-1 behind what the first has. */
 #define RECORD_VERSION 1
+#define RECORD_VERSION_SHA1 2
 #define ARGON2_SALT_BYTES 16
 #define ARGON2_HASH_BYTES 32
-#define SCRAM_SALT_BYTES 16
+#define SALT_BYTES 16
 
 const struct credential_options CREDENTIAL_DEFAULTS = {
     .argon2_kib = 19 * 1024,
@@ -48,39 +48,41 @@ password_check(struct str password, struct buf *why)
 	return ST_OK;
 }
 
+/* RFC 5802 2.2 Normalize(): what clients make of the same password; one that cannot be prepared as
+ * it is. */
 static bool
-hmac_sha256(const uint8_t *key, struct str text, uint8_t out[CREDENTIAL_HASH_BYTES])
+scram_derive(struct str password, struct scram_verifier *v)
 {
-	unsigned n = 0;
-
-	return HMAC(EVP_sha256(), key, CREDENTIAL_HASH_BYTES, (const unsigned char *)text.p, text.n,
-		   out, &n) != NULL &&
-	       n == CREDENTIAL_HASH_BYTES;
-}
-
-/* RFC 5802 3: SaltedPassword := Hi(password, salt, i); StoredKey := H(HMAC(SaltedPassword, "Client
- * Key")). */
-enum status
-credential_scram_keys(struct str password, struct str salt, uint32_t iterations,
-    uint8_t stored_key[CREDENTIAL_HASH_BYTES], uint8_t server_key[CREDENTIAL_HASH_BYTES])
-{
-	uint8_t salted[CREDENTIAL_HASH_BYTES], client_key[CREDENTIAL_HASH_BYTES];
+	struct arena a;
+	struct str prepared = password;
 	bool is_ok;
 
-	if (password.n > CREDENTIAL_PASSWORD_BYTES_MAX || salt.n == 0 ||
-	    salt.n > CREDENTIAL_SALT_BYTES_MAX || iterations < CREDENTIAL_ITERATIONS_MIN ||
-	    iterations > CREDENTIAL_ITERATIONS_MAX)
+	arena_init(&a, SASL_ARENA_BYTES);
+	if (sasl_prep(password, SASL_PREP_STORED, &a, &prepared) != ST_OK)
+		prepared = password;
+	is_ok = scram_verifier_derive(v, prepared);
+	/* The one way around const: it lies in the arena here. */
+	if (prepared.p != password.p)
+		OPENSSL_cleanse((void *)(uintptr_t)prepared.p, prepared.n);
+	arena_fini(&a);
+	return is_ok;
+}
+
+static enum status
+scram_make(enum scram_hash hash, struct str password, const struct credential_options *o,
+    struct scram_verifier *out)
+{
+	if (o->scram_salt.n > CREDENTIAL_SALT_BYTES_MAX ||
+	    o->scram_iterations < CREDENTIAL_ITERATIONS_MIN ||
+	    o->scram_iterations > CREDENTIAL_ITERATIONS_MAX)
 		return ST_LIMIT;
-	is_ok =
-	    PKCS5_PBKDF2_HMAC(password.p ? password.p : "", (int)password.n,
-		(const unsigned char *)salt.p, (int)salt.n, (int)iterations, EVP_sha256(),
-		sizeof(salted), salted) == 1 &&
-	    hmac_sha256(salted, STR("Client Key"), client_key) &&
-	    EVP_Digest(client_key, sizeof(client_key), stored_key, NULL, EVP_sha256(), NULL) == 1 &&
-	    hmac_sha256(salted, STR("Server Key"), server_key);
-	OPENSSL_cleanse(salted, sizeof(salted));
-	OPENSSL_cleanse(client_key, sizeof(client_key));
-	return is_ok ? ST_OK : ST_NOMEM;
+	out->hash = hash;
+	out->iterations = o->scram_iterations;
+	out->salt_n = o->scram_salt.n ? o->scram_salt.n : SALT_BYTES;
+	rnd_bytes(out->salt, SALT_BYTES);
+	if (o->scram_salt.n)
+		memcpy(out->salt, o->scram_salt.p, o->scram_salt.n);
+	return scram_derive(password, out) ? ST_OK : ST_NOMEM;
 }
 
 static enum status
@@ -116,18 +118,11 @@ credential_make(struct str password, const struct credential_options *o, struct 
 	memset(out, 0, sizeof(*out));
 	if (st != ST_OK)
 		return st;
-	if (!argon2_params_are_ok(o->argon2_kib, o->argon2_passes, o->argon2_lanes) ||
-	    o->scram_salt.n > sizeof(out->salt))
+	if (!argon2_params_are_ok(o->argon2_kib, o->argon2_passes, o->argon2_lanes))
 		return ST_LIMIT;
-	out->salt_n = SCRAM_SALT_BYTES;
-	rnd_bytes(out->salt, out->salt_n);
-	if (o->scram_salt.n) {
-		out->salt_n = (uint8_t)o->scram_salt.n;
-		memcpy(out->salt, o->scram_salt.p, o->scram_salt.n);
-	}
-	out->iterations = o->scram_iterations;
-	st = credential_scram_keys(password, str_of(out->salt, out->salt_n), out->iterations,
-	    out->stored_key, out->server_key);
+	st = scram_make(SCRAM_SHA_256, password, o, &out->scram_sha256);
+	if (st == ST_OK && o->scram_sha1)
+		st = scram_make(SCRAM_SHA_1, password, o, &out->scram_sha1);
 	if (st == ST_OK)
 		st = argon2_make(password, o, out);
 	if (st != ST_OK)
@@ -162,20 +157,39 @@ credential_check_password(const struct credential *c, struct str password)
 	return argon2id_verify(encoded, password.p ? password.p : "", password.n) == ARGON2_OK;
 }
 
+const struct scram_verifier *
+credential_scram(const struct credential *c, enum scram_hash hash)
+{
+	const struct scram_verifier *v = hash == SCRAM_SHA_1 ? &c->scram_sha1 : &c->scram_sha256;
+
+	return v->salt_n > 0 ? v : NULL;
+}
+
+static void
+scram_put(const struct scram_verifier *v, struct buf *out)
+{
+	size_t key_n = scram_key_bytes(v->hash);
+	char iterations[4];
+
+	le32_put(iterations, v->iterations);
+	(void)buf_put_c(out, (char)v->salt_n);
+	(void)buf_put(out, str_of(v->salt, v->salt_n));
+	(void)buf_put(out, str_of(iterations, sizeof(iterations)));
+	(void)buf_put(out, str_of(v->stored_key, key_n));
+	(void)buf_put(out, str_of(v->server_key, key_n));
+}
+
 enum status
 credential_encode(const struct credential *c, struct buf *out)
 {
-	char iterations[4];
+	bool has_sha1 = credential_scram(c, SCRAM_SHA_1) != NULL;
 
-	le32_put(iterations, c->iterations);
-	(void)buf_put_c(out, RECORD_VERSION);
+	(void)buf_put_c(out, has_sha1 ? RECORD_VERSION_SHA1 : RECORD_VERSION);
 	(void)buf_put_c(out, (char)c->argon2id_n);
 	(void)buf_put(out, str_of(c->argon2id, c->argon2id_n));
-	(void)buf_put_c(out, (char)c->salt_n);
-	(void)buf_put(out, str_of(c->salt, c->salt_n));
-	(void)buf_put(out, str_of(iterations, sizeof(iterations)));
-	(void)buf_put(out, str_of(c->stored_key, sizeof(c->stored_key)));
-	(void)buf_put(out, str_of(c->server_key, sizeof(c->server_key)));
+	scram_put(&c->scram_sha256, out);
+	if (has_sha1)
+		scram_put(&c->scram_sha1, out);
 	return out->full ? ST_LIMIT : ST_OK;
 }
 
@@ -191,14 +205,30 @@ take_counted(struct cur *c, size_t min, size_t max, uint8_t *n_out, void *p)
 }
 
 static bool
-take_hash(struct cur *c, uint8_t out[CREDENTIAL_HASH_BYTES])
+take_bytes(struct cur *c, uint8_t *p, size_t n)
 {
 	struct str s;
 
-	if (!cur_take(c, CREDENTIAL_HASH_BYTES, &s))
+	if (!cur_take(c, n, &s))
 		return false;
-	memcpy(out, s.p, s.n);
+	memcpy(p, s.p, n);
 	return true;
+}
+
+static bool
+scram_take(struct cur *c, enum scram_hash hash, struct scram_verifier *out)
+{
+	size_t key_n = scram_key_bytes(hash);
+	uint8_t salt_n;
+
+	out->hash = hash;
+	if (!take_counted(c, 1, CREDENTIAL_SALT_BYTES_MAX, &salt_n, out->salt) ||
+	    !cur_le32(c, &out->iterations) || !take_bytes(c, out->stored_key, key_n) ||
+	    !take_bytes(c, out->server_key, key_n))
+		return false;
+	out->salt_n = salt_n;
+	return out->iterations >= CREDENTIAL_ITERATIONS_MIN &&
+	       out->iterations <= CREDENTIAL_ITERATIONS_MAX;
 }
 
 enum status
@@ -208,14 +238,11 @@ credential_decode(struct str record, struct credential *out)
 	uint8_t version;
 
 	memset(out, 0, sizeof(*out));
-	if (!cur_u8(&c, &version) || version != RECORD_VERSION ||
+	if (!cur_u8(&c, &version) || version < RECORD_VERSION || version > RECORD_VERSION_SHA1 ||
 	    !take_counted(&c, 1, sizeof(out->argon2id), &out->argon2id_n, out->argon2id) ||
-	    !take_counted(&c, 1, sizeof(out->salt), &out->salt_n, out->salt) ||
-	    !cur_le32(&c, &out->iterations) || !take_hash(&c, out->stored_key) ||
-	    !take_hash(&c, out->server_key) || !cur_at_end(&c) ||
-	    !argon2_text_is_ok(str_of(out->argon2id, out->argon2id_n)) ||
-	    out->iterations < CREDENTIAL_ITERATIONS_MIN ||
-	    out->iterations > CREDENTIAL_ITERATIONS_MAX) {
+	    !scram_take(&c, SCRAM_SHA_256, &out->scram_sha256) ||
+	    (version == RECORD_VERSION_SHA1 && !scram_take(&c, SCRAM_SHA_1, &out->scram_sha1)) ||
+	    !cur_at_end(&c) || !argon2_text_is_ok(str_of(out->argon2id, out->argon2id_n))) {
 		credential_wipe(out);
 		return ST_SYNTAX;
 	}

@@ -26,7 +26,7 @@
 #define CREDENTIAL_ARGON2_BYTES_MAX                                  \
 	192 /* ours are 97; parameters, 64-byte salts and hashes fit \
 	     */
-#define CREDENTIAL_SALT_BYTES_MAX 64
+#define CREDENTIAL_SALT_BYTES_MAX 64	   /* SCRAM_SALT_BYTES_MAX */
 #define CREDENTIAL_ITERATIONS_MIN 4096	   /* RFC 7677 4 */
 #define CREDENTIAL_ITERATIONS_MAX 10000000 /* 4 s of CPU */
 #define CREDENTIAL_ARGON2_KIB_MAX \

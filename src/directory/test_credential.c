@@ -39,15 +39,16 @@ scram_example(void)
 	EXPECT(base64_decode(STR("dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ="), &proof) == ST_OK);
 	o.scram_salt = buf_str(&salt);
 	EXPECT(credential_make(STR("pencil"), &o, &c, NULL) == ST_OK);
-	EXPECT(c.iterations == 4096 && c.salt_n == 16);
-	hmac(c.server_key, auth_message, signature);
+	EXPECT(c.scram_sha256.iterations == 4096 && c.scram_sha256.salt_n == 16);
+	EXPECT(credential_scram(&c, SCRAM_SHA_1) == NULL);
+	hmac(c.scram_sha256.server_key, auth_message, signature);
 	base64_encode(str_of(signature, 32), &out);
 	EXPECT_STR(buf_str(&out), STR("6rriTRBi23WpRR/wtup+mMhUZUn/dB5nLTJRsjl95G4="));
-	hmac(c.stored_key, auth_message, client_key);
+	hmac(c.scram_sha256.stored_key, auth_message, client_key);
 	for (size_t i = 0; i < 32 && proof.n == 32; i++)
 		client_key[i] ^= (uint8_t)proof.p[i];
 	EVP_Digest(client_key, 32, digest, NULL, EVP_sha256(), NULL);
-	EXPECT(memcmp(digest, c.stored_key, 32) == 0);
+	EXPECT(memcmp(digest, c.scram_sha256.stored_key, 32) == 0);
 	buf_fini(&salt);
 	buf_fini(&proof);
 	buf_fini(&out);
@@ -66,7 +67,7 @@ checks_passwords(void)
 	EXPECT(!credential_check_password(&a, STR("")));
 	/* Each its own salts. */
 	EXPECT(!str_eq(str_of(a.argon2id, a.argon2id_n), str_of(b.argon2id, b.argon2id_n)));
-	EXPECT(memcmp(a.salt, b.salt, a.salt_n) != 0);
+	EXPECT(memcmp(a.scram_sha256.salt, b.scram_sha256.salt, a.scram_sha256.salt_n) != 0);
 	credential_wipe(&a);
 	EXPECT(!credential_check_password(&a, STR("correct horse")));
 }
@@ -79,7 +80,7 @@ defaults_are_strong(void)
 	EXPECT(credential_make(STR("x"), &CREDENTIAL_DEFAULTS, &c, NULL) == ST_OK);
 	EXPECT(str_has_prefix(
 	    str_of(c.argon2id, c.argon2id_n), STR("$argon2id$v=19$m=19456,t=2,p=1$")));
-	EXPECT(c.iterations >= 100000);
+	EXPECT(c.scram_sha256.iterations >= 100000 && !CREDENTIAL_DEFAULTS.scram_sha1);
 	EXPECT(credential_check_password(&c, STR("x")));
 }
 
@@ -151,7 +152,9 @@ records_come_back(void)
 	EXPECT(credential_make(STR("pw"), &cheap, &a, NULL) == ST_OK);
 	EXPECT(credential_encode(&a, &record) == ST_OK);
 	EXPECT(credential_decode(buf_str(&record), &b) == ST_OK);
-	EXPECT(memcmp(&a, &b, sizeof(a)) == 0);
+	EXPECT(credential_encode(&b, &again) == ST_OK);
+	EXPECT_STR(buf_str(&again), buf_str(&record));
+	EXPECT(record.p[0] == 1 && credential_scram(&b, SCRAM_SHA_1) == NULL);
 	EXPECT(credential_check_password(&b, STR("pw")));
 	for (size_t n = 0; n < record.n; n++)
 		EXPECT(credential_decode(str_take(buf_str(&record), n), &b) == ST_SYNTAX);
@@ -160,6 +163,70 @@ records_come_back(void)
 	EXPECT(credential_decode(buf_str(&record), &b) == ST_SYNTAX);
 	buf_fini(&record);
 	buf_fini(&again);
+}
+
+/* RFC 5802 5: what the server keeps, and that it comes back; a record of before has none of it. */
+static void
+scram_sha1_on_request(void)
+{
+	struct credential_options o = cheap;
+	struct credential a, b;
+	struct scram_verifier v;
+	struct buf salt, record, again;
+	static const struct credential zero;
+
+	buf_init(&salt, 100);
+	buf_init(&record, 1000);
+	buf_init(&again, 1000);
+	EXPECT(base64_decode(STR("QSXCR+Q6sek8bf92"), &salt) == ST_OK);
+	o.scram_salt = buf_str(&salt);
+	o.scram_sha1 = true;
+	EXPECT(credential_make(STR("pencil"), &o, &a, NULL) == ST_OK);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_1, STR("pencil"), o.scram_salt, 4096, &v) == ST_OK);
+	EXPECT(credential_scram(&a, SCRAM_SHA_1) == &a.scram_sha1 && a.scram_sha1.salt_n == salt.n);
+	EXPECT(memcmp(a.scram_sha1.stored_key, v.stored_key, 20) == 0);
+	EXPECT(memcmp(a.scram_sha1.server_key, v.server_key, 20) == 0);
+	EXPECT(credential_encode(&a, &record) == ST_OK && record.p[0] == 2);
+	EXPECT(credential_decode(buf_str(&record), &b) == ST_OK);
+	EXPECT(credential_encode(&b, &again) == ST_OK);
+	EXPECT_STR(buf_str(&again), buf_str(&record));
+	EXPECT(credential_check_password(&b, STR("pencil")));
+	for (size_t n = 0; n < record.n; n++)
+		EXPECT(credential_decode(str_take(buf_str(&record), n), &b) == ST_SYNTAX);
+	/* The longer record under the older number, and a number to come. */
+	record.p[0] = 1;
+	EXPECT(credential_decode(buf_str(&record), &b) == ST_SYNTAX);
+	record.p[0] = 3;
+	EXPECT(credential_decode(buf_str(&record), &b) == ST_SYNTAX);
+	/* Each its own salt, or one would tell of the other. */
+	o.scram_salt = STR_NULL;
+	EXPECT(credential_make(STR("pencil"), &o, &a, NULL) == ST_OK);
+	EXPECT(memcmp(a.scram_sha1.salt, a.scram_sha256.salt, 16) != 0);
+	credential_wipe(&a);
+	EXPECT(memcmp(&a, &zero, sizeof(a)) == 0);
+	buf_fini(&salt);
+	buf_fini(&record);
+	buf_fini(&again);
+}
+
+/* What a client proves is the prepared form (RFC 4013 3); what it sends is checked as it was set. */
+static void
+scram_prepares(void)
+{
+	struct credential c;
+	struct scram_verifier v;
+	struct str salt;
+
+	EXPECT(credential_make(STR("\xe2\x85\xa8 x"), &cheap, &c, NULL) == ST_OK);
+	salt = str_of(c.scram_sha256.salt, c.scram_sha256.salt_n);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR("IX x"), salt, CREDENTIAL_ITERATIONS_MIN,
+		   &v) == ST_OK);
+	EXPECT(memcmp(v.stored_key, c.scram_sha256.stored_key, 32) == 0);
+	EXPECT(credential_check_password(&c, STR("\xe2\x85\xa8 x")));
+	EXPECT(!credential_check_password(&c, STR("IX x")));
+	/* Mixed directions cannot be prepared, and are a password all the same. */
+	EXPECT(credential_make(STR("\xd8\xa7\x31"), &cheap, &c, NULL) == ST_OK);
+	EXPECT(credential_check_password(&c, STR("\xd8\xa7\x31")));
 }
 
 /* ---- throttling, with a clock that stands still until told ---- */
@@ -259,6 +326,8 @@ main(void)
 	UNIT(passwords_have_limits);
 	UNIT(options_have_limits);
 	UNIT(records_come_back);
+	UNIT(scram_sha1_on_request);
+	UNIT(scram_prepares);
 	UNIT(delays_double);
 	UNIT(failures_are_forgotten);
 	UNIT(one_password_for_many_names);

@@ -82,6 +82,8 @@ const char *role_kind_name(enum role_kind k);
 	R(QUEUE_PIECE, queue_piece, BIT(STORE), BIT(RELAY)) \
 	R(DIGEST, digest, BIT(STORE), BIT(WORKER)) \
 	R(DIGEST_ANSWER, digest_answer, BIT(WORKER), BIT(STORE)) \
+	R(NOTICE, notice, BIT(STORE), BIT(WORKER)) \
+	R(NOTICE_ANSWER, notice_answer, BIT(WORKER), BIT(STORE)) \
 	/* private keys */ \
 	R(SIGN, sign, BIT(SMTPIN) | BIT(ACCESS), BIT(KEYS)) \
 	R(SIGN_ANSWER, sign_answer, BIT(KEYS), BIT(SMTPIN) | BIT(ACCESS)) \
@@ -121,12 +123,12 @@ const char *role_kind_name(enum role_kind k);
 	F(u64, message_bytes_max) F(u32, rcpts_max) F(u32, messages_max) F(u32, errors_max) \
 	F(u32, connections_max) F(u32, per_address_max) F(u32, per_network_max) F(u8, v4_prefix) F(u8, v6_prefix) \
 	F(str, exempt_nets) F(u64, command_timeout_ms) F(u64, data_timeout_ms) F(u64, pop3_timeout_ms) \
-	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, delimiter) \
+	F(u32, guesses_max) F(u64, guess_window_ms) F(u32, scram_iterations) F(u8, scram_sha1) F(u8, delimiter) \
 	F(u64, ring_segment_bytes) F(u32, ring_segments_max) F(u64, free_floor_bytes) F(u8, free_floor_percent) \
 	F(u64, checkpoint_ms) F(u64, checkpoint_bytes) F(u8, archive_level) \
 	F(str, ticket_seed) F(u64, ticket_seed_ms) F(str, forward) F(str, trust_anchor) F(u8, is_tls_13_only) F(u8, log_level) F(u8, log_json) \
 	F(u64, greet_delay_ms) F(u64, tarpit_ms) F(str, proxy_nets) F(str, xclient_nets) F(str, trusted_nets) \
-	F(str, client_ca_pem) F(u8, scram_sha1) F(u32, submit_messages_per_hour) F(u32, submit_rcpts_per_hour) \
+	F(str, client_ca_pem) F(u32, submit_messages_per_hour) F(u32, submit_rcpts_per_hour) \
 	F(u64, queue_life_ms) F(u64, queue_notice_ms) F(u64, queue_first_ms) F(u64, queue_max_ms) F(u32, trace_days) \
 	F(u32, relay_total_max) F(u32, relay_destination_max) F(u16, relay_port) F(u64, relay_idle_ms) F(str, relay_routes)
 /* With a descriptor: one end of the line to that peer. */
@@ -184,7 +186,7 @@ const char *role_kind_name(enum role_kind k);
  * everything that a command changed.
  */
 #define QUEUE_ENTRY_FIELDS(F) \
-	F(u64, message) F(str, destination) F(u32, rcpts_n) F(u32, bytes) F(u64, due_ms) F(u64, expires_ms) F(u32, attempts) F(u8, priority) F(u8, is_held)
+	F(u64, message) F(str, destination) F(u32, rcpts_n) F(u32, bytes) F(u64, due_ms) F(u32, attempts) F(u8, priority) F(u8, is_held)
 /* Try now. */
 #define RELAY_FIELDS(F) F(u64, job) F(u64, message) F(str, destination) F(u32, attempts)
 /*
@@ -212,6 +214,15 @@ const char *role_kind_name(enum role_kind k);
 /* A body in pieces: off + bytes.n == total marks the last. */
 #define DIGEST_FIELDS(F) F(u64, blob) F(u64, total) F(u64, off) F(str, bytes)
 #define DIGEST_ANSWER_FIELDS(F) F(u64, blob) F(u8, ok) F(str, record)
+/*
+ * Make the text of a notice (standards/dsn) about this message. rcpts: as flow/report/notice.h encodes them. original: its first bytes, trace lines
+ * first; is_whole: all of it.
+ */
+#define NOTICE_FIELDS(F) \
+	F(u64, ask) F(str, from) F(str, to) F(str, envid) F(str, id) F(u64, arrived_ms) F(u64, now_ms) F(u8, flags) F(u8, ret) F(str, rcpts) \
+	F(u8, is_whole) F(str, original)
+/* flags: enum envelope_flags of the notice itself. */
+#define NOTICE_ANSWER_FIELDS(F) F(u64, ask) F(u8, ok) F(u8, flags) F(str, text)
 
 #define SIGN_FIELDS(F) F(u64, ticket) F(u32, key_id) F(u8, kind) F(u8, op) F(str, input)
 #define SIGN_ANSWER_FIELDS(F) F(u64, ticket) F(str, result)
@@ -223,16 +234,22 @@ const char *role_kind_name(enum role_kind k);
 #define DKIM_SIGNED_FIELDS(F) F(u64, ticket) F(str, signature)
 
 #define LOGIN_FIELDS(F) F(u64, session) F(str, user) F(str, password) F(str, peer) F(u8, is_exempt)
-/* step 0: mechanism, first client bytes. */
-#define SASL_FIELDS(F) F(u64, session) F(u32, step) F(str, mechanism) F(str, bytes) F(str, peer) F(u8, is_exempt)
-#define LOGIN_END_FIELDS(F) F(u64, session)
-/* verdict: enum login_verdict. cap: the handle that opens mail. */
+/*
+ * protocol: enum login_protocol; with session it names the exchange. Step 0 opens one: mechanism, has_bytes 0 when there was no
+ * initial response, what the channel can be bound to (empty: nothing), external: names that a client's certificate proved, one a line.
+ */
+#define SASL_FIELDS(F) \
+	F(u64, session) F(u8, protocol) F(u32, step) F(str, mechanism) F(u8, has_bytes) F(str, bytes) F(str, peer) F(u8, is_exempt) \
+	F(str, binding_exporter) F(str, binding_end_point) F(str, external)
+#define LOGIN_END_FIELDS(F) F(u64, session) F(u8, protocol)
+/* verdict: enum login_verdict. cap: the handle that opens mail of account, whose address is login. protocol as asked (LOGIN: POP3). */
 #define LOGIN_ANSWER_FIELDS(F) \
-	F(u64, session) F(u8, verdict) F(str, bytes) F(str, cap) F(u8, is_pop3_delete) F(str, text)
+	F(u64, session) F(u8, protocol) F(u8, verdict) F(str, bytes) F(str, cap) F(u8, is_pop3_delete) F(str, text) \
+	F(u64, account) F(str, login)
 #define CREDENTIAL_FIELDS(F) F(u64, ask) F(str, login)
-/* secret: the store's own, kept over restarts, from which the salts of unknown users are made. */
+/* login: the account's address in its normal form. secret: the store's own, kept over restarts, from which the salts of unknown users are made. */
 #define CREDENTIAL_ANSWER_FIELDS(F) \
-	F(u64, ask) F(u8, found) F(u64, account) F(str, record) F(u8, is_pop3_delete) F(str, secret)
+	F(u64, ask) F(u8, found) F(u64, account) F(str, login) F(str, record) F(u8, is_pop3_delete) F(str, secret)
 /* Only the access process with this index may use cap. */
 #define GRANT_FIELDS(F) F(u64, ask) F(str, cap) F(u64, account) F(u32, rights) F(u16, access_index) F(u64, lifetime_ms)
 #define GRANT_ANSWER_FIELDS(F) F(u64, ask) F(u8, ok)
@@ -280,6 +297,8 @@ enum queue_verdict { QUEUE_DELIVERED, QUEUE_RELAYED, QUEUE_DEFERRED, QUEUE_FAILE
 enum relay_tls { RELAY_TLS_MAY, RELAY_TLS_MUST, RELAY_TLS_IMPLICIT, RELAY_TLS_NEVER };
 
 enum login_verdict { LOGIN_CHALLENGE, LOGIN_OK, LOGIN_DENIED, LOGIN_TEMPORARY };
+
+enum login_protocol { LOGIN_POP3, LOGIN_SUBMISSION };
 
 #define CAP_BYTES 16
 

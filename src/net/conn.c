@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "net/layer.h"
+#include "protocols/proxy/proxy.h"
 
 /*
  * Deadlines are looked at in ticks of 256 ms; the wheel turns once in 512 ticks (131 s). A connection stands in the slot of its
@@ -22,6 +23,8 @@ struct link {
 };
 
 enum phase {
+	PHASE_CONNECTING,	/* a simulated one: for the rest of the turn */
+	PHASE_PROXY,		/* its header is awaited */
 	PHASE_OPEN,
 	PHASE_STARTTLS,		/* the last clear bytes go out */
 	PHASE_HANDSHAKE,
@@ -32,6 +35,14 @@ enum phase {
 
 struct conn_loop;
 
+/* TLS that was asked for and has not begun. */
+struct tls_wish {
+	struct tls_context *ctx;	/* borrowed */
+	bool is_client;
+	size_t name_n;
+	char name[];			/* of the server */
+};
+
 struct conn {
 	struct link work;	/* must be first */
 	struct link wheel;
@@ -40,7 +51,8 @@ struct conn {
 	void *arg;
 	struct layer *top, *bottom;
 	struct loop_id reg;
-	struct tls_context *tls;	/* borrowed, during STARTTLS and HANDSHAKE */
+	struct tls_wish *wish;	/* NULL: none, or it is a layer now */
+	const char *error;	/* static; of TLS or of the connect, where no layer can tell */
 	struct buf kept;	/* input not consumed yet; no memory when empty */
 	struct buf out;		/* no memory when empty */
 	uint64_t deadline_ms;	/* the handler's; 0: none */
@@ -49,10 +61,10 @@ struct conn {
 	uint32_t lingered_bytes;
 	uint8_t phase;
 	uint8_t end;
-	bool is_paused, is_high, is_eof, is_hup;
-	bool is_again;		/* input may go on without readiness */
-	bool is_unread;		/* closed with input in hand */
-	bool is_in_input, is_peer_known, is_local_known;
+	bool is_paused : 1, is_high : 1, is_eof : 1, is_hup : 1;
+	bool is_again : 1;	/* input may go on without readiness */
+	bool is_unread : 1;	/* closed with input in hand */
+	bool is_in_input : 1, is_peer_known : 1, is_local_known : 1;
 	struct sock_addr peer, local;
 };
 
@@ -180,7 +192,7 @@ static uint64_t
 conn_next_deadline_ms(const struct conn *c)
 {
 	uint64_t own = c->own_deadline_ms;
-	bool is_mine = c->phase == PHASE_OPEN;
+	bool is_mine = c->phase == PHASE_OPEN || c->phase == PHASE_CONNECTING;
 
 	if (is_mine && c->deadline_ms != 0 && (own == 0 || c->deadline_ms < own))
 		return c->deadline_ms;
@@ -313,7 +325,7 @@ conn_close_for(struct conn *c, enum conn_end why)
 {
 	if (c->phase >= PHASE_CLOSING)
 		return;
-	if (c->phase == PHASE_HANDSHAKE) {
+	if (c->phase != PHASE_OPEN && c->phase != PHASE_STARTTLS) {
 		conn_end(c, why);
 		return;
 	}
@@ -339,6 +351,11 @@ conn_abort(struct conn *c)
 static void
 conn_timed_out(struct conn *c)
 {
+	if (c->phase == PHASE_CONNECTING) {
+		c->error = "timed out";
+		conn_end(c, CONN_END_CONNECT);
+		return;
+	}
 	if (c->phase != PHASE_OPEN) {
 		conn_end(c, CONN_END_TIMEOUT);
 		return;
@@ -358,7 +375,15 @@ conn_timed_out(struct conn *c)
 const char *
 conn_tls_error(const struct conn *c)
 {
+	if (c->end == CONN_END_TLS && c->error != NULL)
+		return c->error;
 	return c->top == c->bottom ? "" : tls_layer_error(c->top);
+}
+
+const char *
+conn_connect_error(const struct conn *c)
+{
+	return c->end == CONN_END_CONNECT ? c->error : "";
 }
 
 /* The buffers. */
@@ -405,28 +430,52 @@ can_input(const struct conn *c)
 	return c->phase == PHASE_OPEN && !c->is_paused && !conn_out_is_high(c);
 }
 
-static void
-conn_want(struct conn *c)
+static unsigned
+conn_wants(const struct conn *c)
 {
 	unsigned want = 0;
 
-	if (c->phase == PHASE_DEAD)
-		return;
-	if (c->phase == PHASE_HANDSHAKE)
-		want = c->top->wants;
-	else if ((can_input(c) && !c->is_eof) || c->phase == PHASE_LINGER ||
-	    (c->phase == PHASE_STARTTLS && c->out.n == 0))
+	switch ((enum phase)c->phase) {
+	case PHASE_CONNECTING:
+		return LOOP_WRITE;
+	case PHASE_PROXY:
+		return LOOP_READ;
+	case PHASE_HANDSHAKE:
+		return c->top->wants;
+	case PHASE_OPEN:
+		want = can_input(c) && !c->is_eof ? LOOP_READ : 0;
+		break;
+	case PHASE_STARTTLS:
+		want = c->out.n == 0 ? LOOP_READ : 0;
+		break;
+	case PHASE_LINGER:
 		want = LOOP_READ;
+		break;
+	case PHASE_CLOSING:
+	case PHASE_DEAD:
+		break;
+	}
 	/* A read under TLS may have to write first. */
 	if (want != 0 && c->top != c->bottom)
 		want |= c->top->wants & LOOP_WRITE;
-	if (c->out.n > 0 && c->phase != PHASE_HANDSHAKE)
-		want |= LOOP_WRITE;
-	if (layer_fd(c->bottom) >= 0)
-		loop_fd_want(c->cl->loop, c->reg, want);
+	return c->out.n > 0 ? want | LOOP_WRITE : want;
+}
+
+static void
+conn_want(struct conn *c)
+{
+	if (c->phase != PHASE_DEAD && layer_fd(c->bottom) >= 0)
+		loop_fd_want(c->cl->loop, c->reg, conn_wants(c));
 }
 
 /* Input. */
+
+static void
+tls_injected(struct conn *c)
+{
+	c->error = "bytes behind the answer to STARTTLS";
+	conn_end(c, CONN_END_TLS);
+}
 
 /* Shows in to the handler. What it leaves is in *in, unless the connection takes no more input of this kind. */
 static bool
@@ -440,6 +489,8 @@ input_call(struct conn *c, struct cur *in)
 	c->is_unread = !cur_at_end(in);
 	/* RFC 3207 4.2: nothing that came in clear survives into TLS. */
 	buf_fini(&c->kept);
+	if (c->phase == PHASE_STARTTLS && c->wish->is_client && c->is_unread)
+		tls_injected(c);
 	return false;
 }
 
@@ -639,33 +690,163 @@ tls_woken(void *arg)
 	conn_mark(arg);
 }
 
+static struct layer *
+client_layer_new(struct conn *c)
+{
+	struct tls_client_options o = {.server_name = str_of(c->wish->name, c->wish->name_n)};
+	const struct sock_addr *peer = conn_peer(c);
+	struct layer *y;
+	struct buf address;
+
+	buf_init(&address, 100);
+	CHECK(sock_ip_put(&address, peer) == ST_OK);
+	CHECK(buf_putf(&address, ":%u", (unsigned)peer->port) == ST_OK);
+	y = tls_client_layer_new(c->wish->ctx, c->top, tls_woken, c, &o, buf_str(&address));
+	buf_fini(&address);
+	return y;
+}
+
 static void
 conn_starttls_go(struct conn *c)
 {
 	if (!conn_flush(c))
 		return;
 	/* A handshake in progress costs 40 KB: not before the client has said something. */
-	if (c->bottom->is_dry)
+	if (c->bottom->is_dry && !c->wish->is_client)
 		return;
 	c->is_high = false;
-	c->top = tls_layer_new(c->tls, c->top, tls_woken, c);
+	if (c->wish->is_client)
+		c->top = client_layer_new(c);
+	else
+		c->top = tls_layer_new(c->wish->ctx, c->top, tls_woken, c);
+	free(c->wish);
+	c->wish = NULL;
 	c->phase = PHASE_HANDSHAKE;
 	conn_handshake(c);
+}
+
+static void
+starttls_begin(struct conn *c)
+{
+	c->phase = PHASE_STARTTLS;
+	own_deadline(c, CONN_HANDSHAKE_MS);
+	conn_mark(c);
+}
+
+/* When there is no connection yet, this waits for it. */
+static struct tls_wish *
+starttls_ask(struct conn *c, struct tls_context *ctx, struct str name)
+{
+	struct tls_wish *w = calloc(1, sizeof(*w) + name.n);
+
+	CHECK(w != NULL && c->wish == NULL && c->top == c->bottom);
+	w->ctx = ctx;
+	w->name_n = name.n;
+	if (name.n > 0)
+		memcpy(w->name, name.p, name.n);
+	c->wish = w;
+	if (c->phase == PHASE_OPEN)
+		starttls_begin(c);
+	return w;
 }
 
 void
 conn_start_tls(struct conn *c, struct tls_context *ctx)
 {
-	CHECK(c->tls == NULL);
-	if (c->phase != PHASE_OPEN)
+	if (c->phase > PHASE_OPEN)
 		return;
-	c->tls = ctx;
-	c->phase = PHASE_STARTTLS;
 	/* Inside input the kept bytes are what the handler's cursor points into: input_call drops them. */
-	if (!c->is_in_input)
+	if (!c->is_in_input && c->phase == PHASE_OPEN)
 		buf_fini(&c->kept);
-	own_deadline(c, CONN_HANDSHAKE_MS);
+	starttls_ask(c, ctx, STR_NULL)->is_client = false;
+}
+
+void
+conn_start_tls_client(struct conn *c, struct tls_context *ctx, const struct tls_client_options *o)
+{
+	if (c->phase > PHASE_OPEN)
+		return;
+	starttls_ask(c, ctx, o->server_name)->is_client = true;
+	/* Inside input it is known only afterwards what the handler leaves. */
+	if (!c->is_in_input && c->kept.n > 0)
+		tls_injected(c);
+}
+
+/* There is a connection, and nothing stands before what it says. */
+static void
+conn_connected(struct conn *c)
+{
+	c->phase = PHASE_OPEN;
+	c->own_deadline_ms = 0;
+	c->is_again = true;
+	if (c->wish != NULL)
+		starttls_begin(c);
+	wheel_put(c);
 	conn_mark(c);
+	if (c->h->connected != NULL)
+		c->h->connected(c->arg, c);
+}
+
+static void
+conn_connect_ended(struct conn *c)
+{
+	c->error = sock_connect_error(layer_fd(c->bottom));
+	if (c->error[0] != 0) {
+		conn_end(c, CONN_END_CONNECT);
+		return;
+	}
+	c->error = NULL;
+	conn_connected(c);
+}
+
+static struct sock_addr
+addr_of_proxy(const struct proxy_addr *a)
+{
+	struct sock_addr out = {.port = a->port, .is_v4 = a->is_v4};
+
+	memcpy(out.ip, a->ip, sizeof(out.ip));
+	return out;
+}
+
+static void
+conn_proxy(struct conn *c)
+{
+	struct proxy_info info;
+	struct sock_addr a;
+	struct cur in;
+	size_t n;
+	enum status st = read_some(c, PROXY_HEADER_MAX - c->kept.n, &n), taken;
+
+	CHECK(buf_put(&c->kept, str_of(c->cl->read, n)) == ST_OK);
+	in = cur_of(buf_str(&c->kept));
+	taken = proxy_take(&in, &info);
+	if (taken == ST_MORE) {
+		if (st != ST_MORE)
+			conn_end(c, st == ST_EOF ? CONN_END_EOF : CONN_END_ERROR);
+		return;
+	}
+	if (taken != ST_OK) {
+		conn_end(c, CONN_END_PROXY);
+		return;
+	}
+	if (!info.is_local) {
+		a = addr_of_proxy(&info.from);
+		conn_set_peer(c, &a);
+		a = addr_of_proxy(&info.to);
+		conn_set_local(c, &a);
+	}
+	if (!cur_at_end(&in))
+		layer_push(c->bottom, cur_rest(&in));
+	buf_fini(&c->kept);
+	conn_connected(c);
+}
+
+void
+conn_expect_proxy(struct conn *c)
+{
+	CHECK(c->wish == NULL && c->top == c->bottom && c->phase <= PHASE_OPEN && c->kept.n == 0);
+	c->phase = PHASE_PROXY;
+	own_deadline(c, CONN_PROXY_MS);
 }
 
 /* A close with input unread, here or under way, would make the kernel send a reset that may overtake our last words. */
@@ -714,6 +895,7 @@ conn_free(struct conn *c)
 	buf_fini(&c->kept);
 	c->out.n = 0;
 	out_release(c);
+	free(c->wish);
 	free(c);
 }
 
@@ -722,6 +904,12 @@ static void
 conn_work(struct conn *c)
 {
 	switch ((enum phase)c->phase) {
+	case PHASE_CONNECTING:
+		if (layer_fd(c->bottom) < 0)
+			conn_connected(c);
+		break;
+	case PHASE_PROXY:
+		break;
 	case PHASE_OPEN:
 		if (c->out.n > 0 && conn_flush(c))
 			conn_drained(c);
@@ -779,6 +967,13 @@ conn_on_ready(void *arg, unsigned events)
 		c->bottom->is_dry = false;
 	c->is_hup |= (events & LOOP_HUP) != 0;
 	switch ((enum phase)c->phase) {
+	case PHASE_CONNECTING:
+		if (layer_fd(c->bottom) >= 0 && (events & (LOOP_WRITE | LOOP_HUP)))
+			conn_connect_ended(c);
+		break;
+	case PHASE_PROXY:
+		conn_proxy(c);
+		break;
 	case PHASE_OPEN:
 		if (events & LOOP_WRITE)
 			conn_mark(c);
@@ -821,6 +1016,7 @@ conn_new(struct loop *l, struct layer *bottom, const struct conn_handler *h, voi
 	c->h = h;
 	c->arg = arg;
 	c->top = c->bottom = bottom;
+	c->phase = PHASE_OPEN;
 	c->end = CONN_END_LOCAL;
 	buf_init(&c->kept, input_bytes_max + CONN_READ_BYTES);
 	buf_init(&c->out, CONN_OUT_MAX);
@@ -837,6 +1033,26 @@ conn_new_fd(struct loop *l, int fd, const struct conn_handler *h, void *arg, siz
 }
 
 struct conn *
+conn_new_connect(struct loop *l, const struct sock_addr *to, const struct sock_addr *from,
+    const struct conn_handler *h, void *arg, size_t input_bytes_max)
+{
+	const char *why = NULL;
+	int fd = -1;
+	enum status st = sock_connect(to, from, &fd, &why);
+	struct conn *c = conn_new(l, layer_fd_new(fd), h, arg, input_bytes_max);
+
+	c->phase = PHASE_CONNECTING;
+	conn_set_peer(c, to);
+	if (st == ST_OK) {
+		c->reg = loop_fd_add(l, fd, LOOP_WRITE, conn_on_ready, c);
+	} else {
+		c->error = why;
+		conn_end(c, CONN_END_CONNECT);
+	}
+	return c;
+}
+
+struct conn *
 conn_new_sim(struct loop *l, struct sim_end *end, const struct conn_handler *h, void *arg,
     size_t input_bytes_max)
 {
@@ -844,6 +1060,10 @@ conn_new_sim(struct loop *l, struct sim_end *end, const struct conn_handler *h, 
 
 	/* Simulated addresses are what the simulator sets. */
 	c->is_peer_known = c->is_local_known = true;
+	if (h->connected != NULL) {
+		c->phase = PHASE_CONNECTING;
+		conn_mark(c);
+	}
 	sim_watch(end, conn_on_ready, c);
 	return c;
 }
@@ -857,13 +1077,28 @@ conn_arg(const struct conn *c)
 const struct tls_info *
 conn_tls(const struct conn *c)
 {
-	return c->top == c->bottom || c->phase == PHASE_HANDSHAKE ? NULL : tls_layer_info(c->top);
+	const struct tls_info *info = c->top == c->bottom ? NULL : tls_layer_info(c->top);
+
+	/* Without a version the handshake is not done, or has failed. */
+	return info != NULL && info->version != NULL ? info : NULL;
 }
 
 bool
 conn_tls_exporter(const struct conn *c, uint8_t out[32])
 {
 	return conn_tls(c) != NULL && tls_layer_exporter(c->top, out);
+}
+
+bool
+conn_tls_server_end_point(const struct conn *c, uint8_t out[TLS_END_POINT_MAX], size_t *n_out)
+{
+	return conn_tls(c) != NULL && tls_layer_server_end_point(c->top, out, n_out);
+}
+
+enum status
+conn_tls_client_name(const struct conn *c, struct buf *out)
+{
+	return conn_tls(c) == NULL ? ST_NOTFOUND : tls_layer_client_name(c->top, out);
 }
 
 const struct sock_addr *
@@ -889,4 +1124,11 @@ conn_set_peer(struct conn *c, const struct sock_addr *peer)
 {
 	c->peer = *peer;
 	c->is_peer_known = true;
+}
+
+void
+conn_set_local(struct conn *c, const struct sock_addr *local)
+{
+	c->local = *local;
+	c->is_local_known = true;
 }

@@ -1,6 +1,6 @@
 /*
- * Fuzz: whatever a client sends into a TLS connection, over a stream that trickles by the first bytes of the input: no crash, the
- * connection ends, nothing is left in OpenSSL's error queue.
+ * Fuzz: whatever a client (or, by the first byte, a server or a proxy) sends into a TLS connection, over a stream that trickles by the
+ * second byte: no crash, the connection ends, nothing is left in OpenSSL's error queue.
  */
 #include <openssl/err.h>
 
@@ -9,6 +9,9 @@
 #include "net/test_tls_peer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Of the first byte. */
+enum { NO_SHUTDOWN = 1, WITH_CLIENT_CA = 0x20, IS_CLIENT = 0x40, BEHIND_PROXY = 0x80 };
 
 static struct test_cert cert;
 
@@ -50,7 +53,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct clock clock;
 	struct loop *l;
-	struct tls_context *ctx;
+	struct tls_context *ctx, *client;
 	struct sim_end *end, *peer;
 	struct conn *c;
 	struct buf error;
@@ -66,9 +69,17 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ctx = tls_context_new(l, signer, NULL);
 	buf_init(&error, 100);
 	CHECK(tls_context_add(ctx, buf_str(&cert.pem), 0, &error) == ST_OK);
+	if (data[0] & WITH_CLIENT_CA)
+		CHECK(tls_context_set_client_ca(ctx, buf_str(&cert.pem)) == ST_OK);
+	client = tls_client_context_new(l);
 	sim_pair(l, &(struct sim_opts){.seed = data[0], .piece_bytes_max = data[1]}, &end, &peer);
 	c = conn_new_sim(l, end, &handler, &is_closed, 1000);
-	conn_start_tls(c, ctx);
+	if (data[0] & BEHIND_PROXY)
+		conn_expect_proxy(c);
+	if (data[0] & IS_CLIENT)
+		conn_start_tls_client(c, client, &(struct tls_client_options){.server_name = STR("a.example")});
+	else
+		conn_start_tls(c, ctx);
 	conn_deadline(c, 60000);
 	for (size_t at = 2; at < size && !is_closed;) {
 		size_t n = 0;
@@ -77,7 +88,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		at += n;
 		(void)loop_turn(l, -1);
 	}
-	if (data[0] % 2 == 0)
+	if (!(data[0] & NO_SHUTDOWN))
 		sim_shutdown(peer);
 	loop_run(l);
 	CHECK(is_closed);
@@ -85,6 +96,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	sim_close(&peer);
 	buf_fini(&error);
 	tls_context_free(&ctx);
+	tls_context_free(&client);
 	loop_free(&l);
 	return 0;
 }

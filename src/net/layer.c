@@ -3,16 +3,24 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/num.h"
 
 struct layer_bottom {
 	struct layer y;
 	int fd;
-	struct sim_end *end;
 	bool is_shut;
+	struct sim_end *end;
+	struct pushed *pushed;	/* NULL: none */
+};
+
+struct pushed {
+	size_t at, n;
+	char p[];
 };
 
 static struct layer_bottom *
@@ -22,10 +30,39 @@ bottom_of(struct layer *y)
 }
 
 static bool
-has_nothing_pending(const struct layer *y)
+bottom_has_pending(const struct layer *y)
 {
-	(void)y;
-	return false;
+	return ((const struct layer_bottom *)y)->pushed != NULL;
+}
+
+void
+layer_push(struct layer *bottom, struct str bytes)
+{
+	struct layer_bottom *b = bottom_of(bottom);
+
+	CHECK(b->pushed == NULL && bytes.n > 0);
+	b->pushed = calloc(1, sizeof(*b->pushed) + bytes.n);
+	CHECK(b->pushed != NULL);
+	memcpy(b->pushed->p, bytes.p, bytes.n);
+	b->pushed->n = bytes.n;
+	b->y.is_dry = false;
+}
+
+static bool
+pushed_read(struct layer_bottom *b, void *p, size_t n, size_t *got_out)
+{
+	struct pushed *u = b->pushed;
+
+	if (u == NULL)
+		return false;
+	*got_out = size_min(n, u->n - u->at);
+	memcpy(p, u->p + u->at, *got_out);
+	u->at += *got_out;
+	if (u->at == u->n) {
+		free(u);
+		b->pushed = NULL;
+	}
+	return true;
 }
 
 static enum status
@@ -34,6 +71,8 @@ fd_read(struct layer *y, void *p, size_t n, size_t *got_out)
 	ssize_t got;
 
 	y->wants = LOOP_READ;
+	if (pushed_read(bottom_of(y), p, n, got_out))
+		return ST_OK;
 	if (y->is_dry)
 		return ST_MORE;
 	do {
@@ -78,18 +117,22 @@ fd_shutdown(struct layer *y)
 static void
 fd_free(struct layer *y)
 {
-	close(bottom_of(y)->fd);
-	free(y);
+	struct layer_bottom *b = bottom_of(y);
+
+	if (b->fd >= 0)
+		close(b->fd);
+	free(b->pushed);
+	free(b);
 }
 
-static const struct layer_ops fd_ops = {NULL, fd_read, fd_write, has_nothing_pending, fd_shutdown, fd_free};
+static const struct layer_ops fd_ops = {NULL, fd_read, fd_write, bottom_has_pending, fd_shutdown, fd_free};
 
 struct layer *
 layer_fd_new(int fd)
 {
 	struct layer_bottom *b = calloc(1, sizeof(*b));
 
-	CHECK(b != NULL && fd >= 0);
+	CHECK(b != NULL && fd >= -1);
 	/* Dry: the first readiness says when there is something. */
 	b->y = (struct layer){.ops = &fd_ops, .is_dry = true};
 	b->fd = fd;
@@ -106,6 +149,8 @@ static enum status
 end_read(struct layer *y, void *p, size_t n, size_t *got_out)
 {
 	y->wants = LOOP_READ;
+	if (pushed_read(bottom_of(y), p, n, got_out))
+		return ST_OK;
 	return sim_read(bottom_of(y)->end, p, n, got_out);
 }
 
@@ -129,12 +174,15 @@ end_shutdown(struct layer *y)
 static void
 end_free(struct layer *y)
 {
-	sim_close(&bottom_of(y)->end);
-	free(y);
+	struct layer_bottom *b = bottom_of(y);
+
+	sim_close(&b->end);
+	free(b->pushed);
+	free(b);
 }
 
 static const struct layer_ops end_ops = {
-    NULL, end_read, end_write, has_nothing_pending, end_shutdown, end_free};
+    NULL, end_read, end_write, bottom_has_pending, end_shutdown, end_free};
 
 struct layer *
 layer_sim_new(struct sim_end *end)

@@ -37,11 +37,13 @@ struct layer {
 	bool is_dry;
 };
 
-/* Takes fd. */
+/* Takes fd; -1: of a connection that never came to be, and is never read or written. */
 struct layer *layer_fd_new(int fd);
 int layer_fd(const struct layer *bottom);
 /* Takes end. */
 struct layer *layer_sim_new(struct sim_end *end);
+/* These bytes are read before anything else. Copied; a bottom holds at most one such piece at a time, and none of 0 bytes. */
+void layer_push(struct layer *bottom, struct str bytes);
 void layer_free_all(struct layer **top);
 
 /*
@@ -50,7 +52,14 @@ void layer_free_all(struct layer **top);
  */
 struct layer *tls_layer_new(struct tls_context *ctx, struct layer *next, loop_fn *wake, void *wake_arg);
 const struct tls_info *tls_layer_info(const struct layer *y);
+/*
+ * The client's side. o is copied; address names the server for resumption ("192.0.2.1:25").
+ */
+struct layer *tls_client_layer_new(struct tls_context *ctx, struct layer *next, loop_fn *wake, void *wake_arg,
+    const struct tls_client_options *o, struct str address);
 bool tls_layer_exporter(const struct layer *y, uint8_t out[32]);
+bool tls_layer_server_end_point(const struct layer *y, uint8_t out[TLS_END_POINT_MAX], size_t *n_out);
+enum status tls_layer_client_name(const struct layer *y, struct buf *out);
 /* Why it broke, for a log line; static, "" when it did not. */
 const char *tls_layer_error(const struct layer *y);
 

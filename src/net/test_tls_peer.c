@@ -6,38 +6,74 @@
 
 #include "base/check.h"
 
-void
-test_cert_make(struct test_cert *c, enum tls_key_kind kind, const char *sans)
+static void
+ext_add(X509 *x, int nid, const char *value)
 {
-	X509 *x = X509_new();
-	X509_EXTENSION *ext;
-	BIO *out = BIO_new(BIO_s_mem());
-	char *p;
-	long n;
+	X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, nid, value);
 
-	if (kind == TLS_KEY_RSA)
-		c->key = EVP_RSA_gen(2048);
-	else
-		c->key = EVP_EC_gen(kind == TEST_KEY_P384 ? "P-384" : "P-256");
-	CHECK(x != NULL && out != NULL && c->key != NULL);
-	CHECK(X509_set_version(x, X509_VERSION_3) == 1);
-	CHECK(ASN1_INTEGER_set(X509_get_serialNumber(x), 1) == 1);
-	CHECK(X509_gmtime_adj(X509_getm_notBefore(x), -86400) != NULL);
-	CHECK(X509_gmtime_adj(X509_getm_notAfter(x), 86400) != NULL);
-	CHECK(X509_set_pubkey(x, c->key) == 1);
-	CHECK(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC,
-		  (const unsigned char *)sans, 4, -1, 0) == 1);
-	CHECK(X509_set_issuer_name(x, X509_get_subject_name(x)) == 1);
-	ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, sans);
 	CHECK(ext != NULL && X509_add_ext(x, ext, -1) == 1);
 	X509_EXTENSION_free(ext);
-	CHECK(X509_sign(x, c->key, EVP_sha256()) > 0);
+}
+
+X509 *
+test_cert_x509(const struct test_cert *c)
+{
+	BIO *in = BIO_new_mem_buf(c->pem.p, (int)c->pem.n);
+	X509 *x = PEM_read_bio_X509(in, NULL, NULL, NULL);
+
+	CHECK(x != NULL);
+	BIO_free(in);
+	return x;
+}
+
+static EVP_PKEY *
+key_make(enum tls_key_kind kind)
+{
+	if (kind == TLS_KEY_RSA)
+		return EVP_RSA_gen(2048);
+	return EVP_EC_gen(kind == TEST_KEY_P384 ? "P-384" : "P-256");
+}
+
+void
+test_cert_make_with(struct test_cert *c, const struct test_cert_opts *o)
+{
+	static long serial;
+	X509 *x = X509_new(), *issuer = o->issuer != NULL ? test_cert_x509(o->issuer) : NULL;
+	BIO *out = BIO_new(BIO_s_mem());
+	char *p, cn[20];
+	long n;
+
+	c->key = key_make(o->kind);
+	CHECK(x != NULL && out != NULL && c->key != NULL);
+	CHECK(X509_set_version(x, X509_VERSION_3) == 1);
+	CHECK(ASN1_INTEGER_set(X509_get_serialNumber(x), ++serial) == 1);
+	CHECK(X509_gmtime_adj(X509_getm_notBefore(x), -86400) != NULL);
+	CHECK(X509_gmtime_adj(X509_getm_notAfter(x), o->is_expired ? -3600 : 86400) != NULL);
+	CHECK(X509_set_pubkey(x, c->key) == 1);
+	snprintf(cn, sizeof(cn), "test %ld", serial);
+	CHECK(X509_NAME_add_entry_by_txt(X509_get_subject_name(x), "CN", MBSTRING_ASC, (unsigned char *)cn, -1, -1,
+		  0) == 1);
+	CHECK(X509_set_issuer_name(x, X509_get_subject_name(issuer != NULL ? issuer : x)) == 1);
+	if (o->sans != NULL)
+		ext_add(x, NID_subject_alt_name, o->sans);
+	if (o->usage != NULL)
+		ext_add(x, NID_ext_key_usage, o->usage);
+	if (o->is_ca)
+		ext_add(x, NID_basic_constraints, "critical,CA:TRUE");
+	CHECK(X509_sign(x, o->issuer != NULL ? o->issuer->key : c->key, o->md != NULL ? o->md : EVP_sha256()) > 0);
 	CHECK(PEM_write_bio_X509(out, x) == 1);
 	n = BIO_get_mem_data(out, &p);
 	buf_init(&c->pem, 100000);
 	CHECK(buf_put(&c->pem, str_of(p, (size_t)n)) == ST_OK);
 	BIO_free(out);
+	X509_free(issuer);
 	X509_free(x);
+}
+
+void
+test_cert_make(struct test_cert *c, enum tls_key_kind kind, const char *sans)
+{
+	test_cert_make_with(c, &(struct test_cert_opts){.kind = kind, .sans = sans});
 }
 
 void

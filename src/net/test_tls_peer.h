@@ -16,6 +16,16 @@ struct test_cert {
 #define TEST_KEY_P384 ((enum tls_key_kind)99)	/* a kind we do not serve */
 /* Self-signed; sans like "DNS:a.example,DNS:*.b.example". */
 void test_cert_make(struct test_cert *c, enum tls_key_kind kind, const char *sans);
+struct test_cert_opts {
+	enum tls_key_kind kind;
+	const char *sans;
+	const struct test_cert *issuer;	/* NULL: itself */
+	const char *usage;		/* extendedKeyUsage; NULL: none */
+	const EVP_MD *md;		/* of the signature; NULL: SHA-256 */
+	bool is_ca, is_expired;
+};
+void test_cert_make_with(struct test_cert *c, const struct test_cert_opts *o);
+X509 *test_cert_x509(const struct test_cert *c);	/* the caller's */
 void test_cert_drop(struct test_cert *c);
 
 struct tls_client {

@@ -10,57 +10,9 @@
 #include <stdlib.h>
 
 #include "base/check.h"
-#include "base/map.h"
 #include "base/num.h"
 #include "base/rnd.h"
-#include "net/layer.h"
 #include "net/tls_internal.h"
-
-enum { KINDS = TLS_KEY_ECDSA_P256 + 1, SNI_MAX = 255, TICKET_NAME_BYTES = 16 };
-
-/* A certificate, the name of its key, and the names it is for. Replaced in place, so that the maps stay right. */
-struct tls_cert {
-	struct tls_cert *next;
-	enum tls_key_kind kind;
-	X509 *leaf;
-	STACK_OF(X509) *chain;
-	EVP_PKEY *key;
-	struct buf names;	/* sorted, lower case, each ends with '\n' */
-};
-
-struct ticket_key {
-	uint8_t name[TICKET_NAME_BYTES];
-	uint8_t cipher[32];
-	uint8_t mac[32];
-};
-
-struct tls_context {
-	struct loop *loop;
-	tls_signer_fn *signer;
-	void *signer_arg;
-	SSL_CTX *ssl;
-	struct tls_cert *certs;
-	struct tls_cert *fallback[KINDS];	/* without a name, or with one we do not know */
-	struct map by_name[KINDS];
-	/* The chain value makes the next hour's keys and the next chain value; then it is forgotten. */
-	uint8_t ticket_chain[32];
-	uint64_t ticket_from_ms;		/* since when ticket_now is the current one */
-	struct ticket_key ticket_now, ticket_before;
-	bool has_before;
-};
-
-struct tls_layer {
-	struct layer y;		/* must be first */
-	struct tls_context *ctx;
-	SSL *ssl;
-	struct tls_op *op;	/* waits for the signer */
-	loop_fn *wake;
-	void *wake_arg;
-	struct tls_layer *jobless_prev, *jobless_next;
-	struct tls_info info;
-	const char *error;
-	bool is_done, is_jobless, is_being_freed, is_shut;
-};
 
 /* Who waits for an answer: by ticket, whose low byte is the place. */
 static struct {
@@ -142,12 +94,13 @@ ticket_use(const struct ticket_key *k, unsigned char *iv, EVP_CIPHER_CTX *cipher
 	return is_ok ? 1 : -1;
 }
 
-/* 1: use it, 2: use it and give a new one, 0: unknown, so a full handshake. */
+/* 1: use it, 2: use it and give a new one, 0: unknown, so a full handshake. RFC 8446 C.4: in TLS 1.3 a client uses each once, so always a new one. */
 static int
 ticket_key_cb(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
     EVP_MAC_CTX *mac, int is_encrypt)
 {
 	struct tls_context *ctx = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
+	int in_use = SSL_version(ssl) >= TLS1_3_VERSION ? 2 : 1;
 
 	ticket_rotate(ctx);
 	if (is_encrypt) {
@@ -157,7 +110,7 @@ ticket_key_cb(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *
 		return ticket_use(&ctx->ticket_now, iv, cipher, mac, true);
 	}
 	if (memcmp(name, ctx->ticket_now.name, TICKET_NAME_BYTES) == 0)
-		return ticket_use(&ctx->ticket_now, iv, cipher, mac, false);
+		return ticket_use(&ctx->ticket_now, iv, cipher, mac, false) == 1 ? in_use : -1;
 	if (!ctx->has_before || memcmp(name, ctx->ticket_before.name, TICKET_NAME_BYTES) != 0)
 		return 0;
 	return ticket_use(&ctx->ticket_before, iv, cipher, mac, false) == 1 ? 2 : -1;
@@ -225,8 +178,8 @@ cert_names(struct tls_cert *c)
 	GENERAL_NAMES_free(sans);
 }
 
-static int
-no_passphrase(char *p, int n, int is_write, void *arg)
+int
+tls_no_passphrase(char *p, int n, int is_write, void *arg)
 {
 	(void)p;
 	(void)n;
@@ -245,7 +198,7 @@ cert_read(struct tls_cert *c, struct str chain_pem)
 	CHECK(c->chain != NULL);
 	if (in == NULL)
 		return ST_LIMIT;
-	while ((x = PEM_read_bio_X509(in, NULL, no_passphrase, NULL)) != NULL) {
+	while ((x = PEM_read_bio_X509(in, NULL, tls_no_passphrase, NULL)) != NULL) {
 		if (c->leaf == NULL) {
 			c->leaf = x;
 		} else if (sk_X509_num(c->chain) == TLS_CHAIN_MAX || sk_X509_push(c->chain, x) == 0) {
@@ -496,36 +449,51 @@ tls_process_init(void)
 	"ECDSA+SHA256:RSA-PSS+SHA256:RSA-PSS+SHA384:RSA-PSS+SHA512:RSA+SHA256:RSA+SHA384:RSA+SHA512"
 #define GROUPS "X25519:P-256:P-384"
 
+struct tls_context *
+tls_context_base_new(struct loop *l, const SSL_METHOD *method)
+{
+	struct tls_context *ctx = calloc(1, sizeof(*ctx));
+
+	CHECK(ctx != NULL && lower_bio != NULL);
+	ctx->loop = l;
+	ctx->ssl = SSL_CTX_new(method);
+	CHECK(ctx->ssl != NULL);
+	/* RFC 8996: nothing below TLS 1.2. */
+	CHECK(SSL_CTX_set_min_proto_version(ctx->ssl, TLS1_2_VERSION) == 1);
+	CHECK(SSL_CTX_set_ciphersuites(ctx->ssl, CIPHERS_TLS13) == 1);
+	SSL_CTX_set_options(
+	    ctx->ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
+	SSL_CTX_set_mode(ctx->ssl,
+	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_NO_AUTO_CHAIN);
+	/* A record's header and body in one read. */
+	SSL_CTX_set_read_ahead(ctx->ssl, 1);
+	SSL_CTX_set_verify_depth(ctx->ssl, TLS_CHAIN_MAX);
+	CHECK(SSL_CTX_set_app_data(ctx->ssl, ctx) == 1);
+	for (int k = 0; k < KINDS; k++)
+		map_init(&ctx->by_name[k], TLS_NAMES_ALL_MAX);
+	return ctx;
+}
+
 static void
 ssl_ctx_set_up(struct tls_context *ctx, SSL_CTX *ssl)
 {
-	static const unsigned char session_context[] = "posthorn";
 	/* OpenSSL's macros cast the const away. */
 	char sigalgs[] = SIGALGS, groups[] = GROUPS;
 
-	/* RFC 8996: nothing below TLS 1.2. */
-	CHECK(SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1);
 	CHECK(SSL_CTX_set_cipher_list(ssl, CIPHERS_TLS12) == 1);
-	CHECK(SSL_CTX_set_ciphersuites(ssl, CIPHERS_TLS13) == 1);
 	CHECK(SSL_CTX_set1_sigalgs_list(ssl, sigalgs) == 1);
 	CHECK(SSL_CTX_set1_groups_list(ssl, groups) == 1);
-	SSL_CTX_set_options(ssl,
-	    SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_RENEGOTIATION |
-		SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
-	SSL_CTX_set_mode(ssl,
-	    SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-		SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-	/* A record's header and body in one read. */
-	SSL_CTX_set_read_ahead(ssl, 1);
+	SSL_CTX_set_options(ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
 	/* Sessions live in tickets only. */
 	SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
 	CHECK(SSL_CTX_set_num_tickets(ssl, 1) == 1);
-	CHECK(SSL_CTX_set_session_id_context(ssl, session_context, sizeof(session_context) - 1) == 1);
+	CHECK(tls_context_set_client_ca(ctx, STR_NULL) == ST_OK);
+	CHECK(SSL_CTX_set_session_ticket_cb(ssl, tls_end_point_into_ticket, NULL, NULL) == 1);
 	(void)SSL_CTX_set_timeout(ssl, TLS_TICKET_KEY_MS / 1000);
 	CHECK(SSL_CTX_set_tlsext_ticket_key_evp_cb(ssl, ticket_key_cb) == 1);
 	CHECK(SSL_CTX_set_tlsext_servername_callback(ssl, sni_seen_cb) == 1);
 	SSL_CTX_set_cert_cb(ssl, choose_cert_cb, ctx);
-	CHECK(SSL_CTX_set_app_data(ssl, ctx) == 1);
 }
 
 void
@@ -537,18 +505,12 @@ tls_context_set_min(struct tls_context *ctx, bool is_tls_13_only)
 struct tls_context *
 tls_context_new(struct loop *l, tls_signer_fn *signer, void *signer_arg)
 {
-	struct tls_context *ctx = calloc(1, sizeof(*ctx));
+	struct tls_context *ctx = tls_context_base_new(l, TLS_server_method());
 	uint8_t seed[32];
 
-	CHECK(ctx != NULL && lower_bio != NULL);
-	ctx->loop = l;
 	ctx->signer = signer;
 	ctx->signer_arg = signer_arg;
-	ctx->ssl = SSL_CTX_new(TLS_server_method());
-	CHECK(ctx->ssl != NULL);
 	ssl_ctx_set_up(ctx, ctx->ssl);
-	for (int k = 0; k < KINDS; k++)
-		map_init(&ctx->by_name[k], TLS_NAMES_ALL_MAX);
 	rnd_bytes(seed, sizeof(seed));
 	tls_context_ticket_seed(ctx, seed, clock_mono_ms(loop_clock(l)));
 	OPENSSL_cleanse(seed, sizeof(seed));
@@ -564,6 +526,7 @@ tls_context_free(struct tls_context **ctxp)
 	if (ctx == NULL)
 		return;
 	*ctxp = NULL;
+	tls_sessions_free(&ctx->sessions);
 	SSL_CTX_free(ctx->ssl);
 	for (struct tls_cert *c = ctx->certs; c != NULL; c = next) {
 		next = c->next;
@@ -744,12 +707,18 @@ handshake_done(struct tls_layer *t)
 	t->is_done = true;
 	/* From here on nothing needs a private key, and reading and writing need no job. */
 	(void)SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
+	/* The words for every problem are literals. */
+	bool is_fine = t->ctx->sessions == NULL || SSL_get_verify_result(t->ssl) == X509_V_OK;
 	t->info = (struct tls_info){
 	    .version = SSL_get_version(t->ssl),
 	    .cipher = SSL_CIPHER_get_name(SSL_get_current_cipher(t->ssl)),
 	    .sni = str_of(copy, n),
+	    .peer_problem =
+		is_fine ? "" : X509_verify_cert_error_string(SSL_get_verify_result(t->ssl)),
 	    .is_resumed = SSL_session_reused(t->ssl) == 1,
 	};
+	if (t->ctx->sessions != NULL && t->info.is_resumed)
+		tls_client_resumed(t);
 	t->y.wants = LOOP_READ;
 }
 
@@ -766,8 +735,11 @@ tls_handshake(struct layer *y)
 	jobless_remove(t);
 	had_job = t->op != NULL;
 	r = handshake_run(t);
-	if (had_job && t->op == NULL)
+	if (had_job && t->op == NULL) {
+		/* A handshake has one private-key operation: what follows (a client's chain) runs on the loop's own stack. */
+		(void)SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
 		jobless_wake();
+	}
 	if (r == 1) {
 		handshake_done(t);
 		return ST_OK;
@@ -843,14 +815,15 @@ tls_free(struct layer *y)
 	SSL_free(t->ssl);
 	ERR_clear_error();
 	free((char *)(uintptr_t)t->info.sni.p);
+	free((char *)(uintptr_t)t->session_key.p);
 	free(t);
 }
 
 static const struct layer_ops tls_ops = {
     tls_handshake, tls_read, tls_write, tls_has_pending, tls_shutdown, tls_free};
 
-struct layer *
-tls_layer_new(struct tls_context *ctx, struct layer *next, loop_fn *wake, void *wake_arg)
+struct tls_layer *
+tls_layer_base_new(struct tls_context *ctx, struct layer *next, loop_fn *wake, void *wake_arg)
 {
 	struct tls_layer *t = calloc(1, sizeof(*t));
 	BIO *bio = BIO_new(lower_bio);
@@ -864,6 +837,15 @@ tls_layer_new(struct tls_context *ctx, struct layer *next, loop_fn *wake, void *
 	CHECK(t->ssl != NULL);
 	BIO_set_data(bio, t);
 	SSL_set_bio(t->ssl, bio, bio);
+	return t;
+}
+
+struct layer *
+tls_layer_new(struct tls_context *ctx, struct layer *next, loop_fn *wake, void *wake_arg)
+{
+	struct tls_layer *t = tls_layer_base_new(ctx, next, wake, wake_arg);
+
+	CHECK(ctx->sessions == NULL);
 	SSL_set_accept_state(t->ssl);
 	(void)SSL_set_mode(t->ssl, SSL_MODE_ASYNC);
 	return &t->y;

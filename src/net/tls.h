@@ -5,6 +5,8 @@
  * hands it to the signer and is suspended (SSL_MODE_ASYNC; the loop goes on) until tls_sign_done; the connection resumes by itself.
  * TLS 1.2 and 1.3, SNI, ECDSA preferred over RSA, session tickets (keys per start, rotated hourly; RFC 5077, 8446 4.6.1), SSL_MODE_RELEASE_BUFFERS,
  * no renegotiation, no compression. After a sandbox nothing here opens a file.
+ *
+ * The client's side has contexts of its own (tls_client_context_new), which have no keys.
  */
 #ifndef POSTHORN_NET_TLS_H
 #define POSTHORN_NET_TLS_H
@@ -37,6 +39,13 @@ enum tls_sign_op { TLS_SIGN_ECDSA, TLS_SIGN_RSA_RAW, TLS_SIGN_RSA_PKCS1 };
 #define TLS_NAMES_MAX 200	/* dNSNames of a certificate; the rest is not matched (CAs give at most 100) */
 #define TLS_CHAIN_MAX 10
 #define TLS_NAMES_ALL_MAX 100000
+#define TLS_CLIENT_SESSIONS_MAX 1000	/* of servers, to resume; the oldest goes */
+#define TLS_CLIENT_SESSION_MS (60 * 60 * 1000)
+#define TLS_CLIENT_SESSION_BYTES_MAX 8192	/* a server's ticket and its certificate; a bigger one is not kept */
+#define TLS_CLIENT_CAS_MAX 100		/* certificates that may vouch for clients */
+#define TLS_CLIENT_NAMES_MAX 16		/* addresses of a client certificate; the rest is not looked at */
+#define TLS_CLIENT_NAME_MAX 254		/* RFC 5321 4.5.3.1.3: a path of 256 without its brackets */
+#define TLS_END_POINT_MAX 64		/* bytes of the longest hash */
 #define TLS_TICKET_KEY_MS (60 * 60 * 1000)	/* a ticket is accepted for one to two of these */
 
 /* Sends the request on its way; answer by tls_sign_done(ticket, ...), also much later, also never (the handshake then times out). */
@@ -60,6 +69,21 @@ void tls_context_ticket_seed(struct tls_context *ctx, const uint8_t seed[32], ui
  * added wins; a name stands before a wildcard. ST_SYNTAX: no certificates there, ST_UNSUPPORTED: neither RSA of 2048-4096 bits nor P-256, ST_LIMIT.
  */
 enum status tls_context_add(struct tls_context *ctx, struct str chain_pem, uint32_t key_id, struct buf *error_out) MUST_USE;
+/*
+ * Clients are asked for a certificate that one of these vouches for (PEM, copied; empty: no more asked). None, or an invalid one, does not end the
+ * handshake: it just does not count (conn_tls_client_name). For handshakes from now on; tickets from before resume no longer. ST_SYNTAX: no
+ * certificates there, ST_LIMIT: too many; then nothing is changed.
+ */
+enum status tls_context_set_client_ca(struct tls_context *ctx, struct str ca_pem) MUST_USE;
+/*
+ * For the client's side: TLS 1.2 and up, with whatever certificate the server has (RFC 7435: an unknown server under TLS is better than any without).
+ * What a look at the certificate found is told in tls_info for a log line only; nobody is vouched for, as there are no trust anchors here.
+ * Sessions are kept for resumption by server name, address and port; one of TLS 1.3 is used once (RFC 8446 C.4), none longer than its hour.
+ */
+struct tls_context *tls_client_context_new(struct loop *l);
+struct tls_client_options {
+	struct str server_name;	/* for SNI: a host name, empty: none. One that no SNI can hold (an address, over 255 bytes) is not sent. */
+};
 /* result empty: failed. Finds nothing and does nothing when the connection is gone. */
 void tls_sign_done(uint64_t ticket, struct str result);
 
@@ -67,6 +91,9 @@ struct tls_info {
 	const char *version;	/* "TLSv1.3", static */
 	const char *cipher;
 	struct str sni;		/* owned by the connection */
+	/* Client: what a look at the server's chain found ("self-signed certificate"), static, "" nothing wrong. Server: "". */
+	const char *peer_problem;
+	bool is_peer_verified;	/* client: false so far */
 	bool is_resumed;
 };
 

@@ -4,11 +4,14 @@
 #include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <openssl/x509.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "roles/master_key.h"
+#include "roles/settings.h"
 
 /* Says no instead of asking at the terminal. */
 static int
@@ -87,6 +90,50 @@ certificate_check(const struct config_certificate *c, struct buf *why)
 	return ok;
 }
 
+/* How many certificates the file holds; 0 with a line in why: not one, or what is not one. */
+static size_t
+ca_count(FILE *f, struct str path, struct buf *why)
+{
+	X509 *cert;
+	size_t n = 0;
+	bool is_ca = true;
+
+	ERR_clear_error();
+	while (is_ca && (cert = PEM_read_X509(f, NULL, no_password, NULL)) != NULL) {
+		/* RFC 5280 4.2.1.9 */
+		is_ca = X509_check_ca(cert) != 0;
+		X509_free(cert);
+		n++;
+	}
+	if (!is_ca)
+		(void)buf_putf(why, "%.*s: certificate %zu is not a CA's, it can sign no client's\n", STR_ARG(path), n);
+	else if (ERR_GET_REASON(ERR_peek_last_error()) != PEM_R_NO_START_LINE)
+		(void)buf_putf(why, "%.*s: what follows certificate %zu is damaged\n", STR_ARG(path), n);
+	else if (n == 0)
+		(void)buf_putf(why, "%.*s: holds no certificate in PEM form\n", STR_ARG(path));
+	else
+		return n;
+	return 0;
+}
+
+static bool
+client_ca_check(struct str path, struct buf *why)
+{
+	FILE *f = file_open(path, why);
+	bool ok;
+
+	if (f == NULL)
+		return false;
+	ok = ca_count(f, path, why) > 0;
+	if (ok && ftell(f) > (long)SETTINGS_CLIENT_CA_BYTES_MAX) {
+		(void)buf_putf(why, "%.*s: longer than %zu bytes\n", STR_ARG(path), SETTINGS_CLIENT_CA_BYTES_MAX);
+		ok = false;
+	}
+	fclose(f);
+	ERR_clear_error();
+	return ok;
+}
+
 bool
 certificates_check(const struct config *f, struct buf *why)
 {
@@ -94,6 +141,9 @@ certificates_check(const struct config *f, struct buf *why)
 
 	for (size_t i = 0; i < f->certificate_count; i++)
 		ok &= certificate_check(&f->certificates[i], why);
+	if (f->submission.client_ca_path.n > 0)
+		ok &= client_ca_check(f->submission.client_ca_path, why);
+	ok &= master_key_check(f->master_key_path, why) == ST_OK;
 	return ok;
 }
 

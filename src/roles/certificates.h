@@ -1,4 +1,4 @@
-/* Do the certificates and keys that a configuration names exist, and belong together? */
+/* Do the certificates and keys that a configuration names exist, belong together, and hold what they should? */
 #ifndef POSTHORN_ROLES_CERTIFICATES_H
 #define POSTHORN_ROLES_CERTIFICATES_H
 

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "roles/parent_internal.h"
+#include "roles/settings.h"
 #include "sys/sock.h"
 
 enum {
@@ -118,15 +119,6 @@ role_uid(const struct config_roles *r, enum role_kind k)
 }
 
 static void
-networks_put(struct buf *out, const struct config_networks *nets)
-{
-	for (size_t i = 0; i < nets->n; i++) {
-		(void)config_ip_put(out, &nets->v[i].ip);
-		(void)buf_putf(out, "/%u\n", nets->v[i].prefix_bits);
-	}
-}
-
-static void
 settings_limits(struct rec_settings *s, const struct config_limits *l)
 {
 	s->message_bytes_max = l->message_size_max;
@@ -155,38 +147,6 @@ settings_store(struct rec_settings *s, const struct config_store *o)
 	s->archive_level = (uint8_t)o->archive_level;
 }
 
-static void
-child_send_settings(struct child *c)
-{
-	const struct parent *p = c->parent;
-	const struct config *f = p->config;
-	struct buf nets, forward;
-	struct rec_settings s = {.role = (uint8_t)c->kind, .index = c->index, .hostname = f->hostname,
-	    .data_dir = str_of_c(p->data_dir), .empty_dir = str_of_c(p->empty_dir), .uid = role_uid(&f->roles, c->kind),
-	    .guesses_max = (uint32_t)f->auth.guesses_max, .scram_iterations = (uint32_t)f->auth.scram_iterations, .guess_window_ms = f->auth.guess_window_ms,
-	    .delimiter = (uint8_t)f->recipient_delimiter, .trust_anchor = f->resolver_trust_anchor,
-	    .is_tls_13_only = f->tls_version_min == CONFIG_TLS_1_3,
-	    .log_level = (uint8_t)f->log_level, .log_json = f->log_format == LOG_JSON};
-
-	buf_init(&nets, 65536);
-	buf_init(&forward, 128);
-	networks_put(&nets, &f->limits.exempt);
-	if (f->resolver_forward.port != 0) {
-		(void)config_ip_put(&forward, &f->resolver_forward.ip);
-		(void)buf_putf(&forward, "@%u", f->resolver_forward.port);
-	}
-	if (c->kind == ROLE_SMTPIN || c->kind == ROLE_ACCESS)
-		s.ticket_seed = str_of(p->ticket_seed, sizeof(p->ticket_seed));
-	s.ticket_seed_ms = p->started_ms;
-	settings_limits(&s, &f->limits);
-	settings_store(&s, &f->store);
-	s.exempt_nets = buf_str(&nets);
-	s.forward = buf_str(&forward);
-	(void)rec_settings_put(link_out(c->ctl), &s);
-	buf_fini(&nets);
-	buf_fini(&forward);
-}
-
 static int
 config_open(struct str path)
 {
@@ -199,25 +159,77 @@ config_open(struct str path)
 	return open(name, O_RDONLY | O_CLOEXEC);
 }
 
+static bool
+file_read(struct str path, struct buf *out)
+{
+	int fd = config_open(path);
+	char *room;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	while ((room = buf_reserve(out, SETTINGS_READ_BYTES)) != NULL && (n = read(fd, room, SETTINGS_READ_BYTES)) > 0)
+		buf_commit(out, (size_t)n);
+	close(fd);
+	return true;
+}
+
+/* Without it no client certificate is taken: access goes on with passwords. */
+static struct str
+client_ca_read(struct str path, struct buf *out)
+{
+	if (path.n > 0 && !file_read(path, out))
+		log_event(LOG_ERROR, "client_ca.unreadable", LOG_STR("path", path), LOG_CSTR("why", strerror(errno)));
+	return buf_str(out);
+}
+
+static void
+child_send_settings(struct child *c)
+{
+	const struct parent *p = c->parent;
+	const struct config *f = p->config;
+	struct settings_texts texts;
+	struct buf forward;
+	struct rec_settings s = {.role = (uint8_t)c->kind, .index = c->index, .hostname = f->hostname,
+	    .data_dir = str_of_c(p->data_dir), .empty_dir = str_of_c(p->empty_dir), .uid = role_uid(&f->roles, c->kind),
+	    .guesses_max = (uint32_t)f->auth.guesses_max, .scram_iterations = (uint32_t)f->auth.scram_iterations, .scram_sha1 = f->auth.scram_sha1 == CONFIG_YES, .guess_window_ms = f->auth.guess_window_ms,
+	    .delimiter = (uint8_t)f->recipient_delimiter, .trust_anchor = f->resolver_trust_anchor,
+	    .is_tls_13_only = f->tls_version_min == CONFIG_TLS_1_3,
+	    .log_level = (uint8_t)f->log_level, .log_json = f->log_format == LOG_JSON};
+
+	settings_texts_init(&texts);
+	buf_init(&forward, 128);
+	if (f->resolver_forward.port != 0) {
+		(void)config_ip_put(&forward, &f->resolver_forward.ip);
+		(void)buf_putf(&forward, "@%u", f->resolver_forward.port);
+	}
+	if (c->kind == ROLE_SMTPIN || c->kind == ROLE_ACCESS)
+		s.ticket_seed = str_of(p->ticket_seed, sizeof(p->ticket_seed));
+	s.ticket_seed_ms = p->started_ms;
+	settings_limits(&s, &f->limits);
+	settings_store(&s, &f->store);
+	settings_put(&s, &texts, f, c->kind);
+	if (c->kind == ROLE_ACCESS)
+		s.client_ca_pem = client_ca_read(f->submission.client_ca_path, &texts.client_ca);
+	s.forward = buf_str(&forward);
+	if (rec_settings_put(link_out(c->ctl), &s) != ST_OK)
+		log_event(LOG_ERROR, "parent.send", LOG_CSTR("role", role_kind_name(c->kind)));
+	settings_texts_fini(&texts);
+	buf_fini(&forward);
+}
+
 static void
 child_send_certificate(struct child *c, const struct config_certificate *cert, uint32_t key_id)
 {
 	struct buf chain;
-	int fd = config_open(cert->chain_path);
-	char *room;
-	ssize_t n;
 
-	if (fd < 0) {
+	buf_init(&chain, CHAIN_BYTES_MAX);
+	if (file_read(cert->chain_path, &chain))
+		(void)rec_certificate_put(link_out(c->ctl),
+		    &(struct rec_certificate){.key_id = key_id, .chain_pem = buf_str(&chain)});
+	else
 		log_event(LOG_ERROR, "certificate.unreadable", LOG_STR("path", cert->chain_path),
 		    LOG_CSTR("why", strerror(errno)));
-		return;
-	}
-	buf_init(&chain, CHAIN_BYTES_MAX);
-	while ((room = buf_reserve(&chain, 16384)) != NULL && (n = read(fd, room, 16384)) > 0)
-		buf_commit(&chain, (size_t)n);
-	close(fd);
-	(void)rec_certificate_put(link_out(c->ctl),
-	    &(struct rec_certificate){.key_id = key_id, .chain_pem = buf_str(&chain)});
 	buf_fini(&chain);
 }
 
@@ -230,18 +242,25 @@ child_send_fd(struct child *c, struct buf *frame, int fd)
 }
 
 static void
-child_send_key(struct child *c, const struct config_certificate *cert, uint32_t key_id)
+child_send_key_fd(struct child *c, int fd, uint32_t key_id)
 {
 	struct buf frame;
+
+	buf_init(&frame, 256);
+	(void)rec_key_put(&frame, &(struct rec_key){.key_id = key_id});
+	child_send_fd(c, &frame, fd);
+}
+
+static void
+child_send_key(struct child *c, const struct config_certificate *cert, uint32_t key_id)
+{
 	int fd = config_open(cert->key_path);
 
 	if (fd < 0) {
 		log_event(LOG_ERROR, "key.unreadable", LOG_STR("path", cert->key_path), LOG_CSTR("why", strerror(errno)));
 		return;
 	}
-	buf_init(&frame, 256);
-	(void)rec_key_put(&frame, &(struct rec_key){.key_id = key_id});
-	child_send_fd(c, &frame, fd);
+	child_send_key_fd(c, fd, key_id);
 	close(fd);
 }
 
@@ -250,6 +269,8 @@ child_send_tls(struct child *c)
 {
 	const struct config *f = c->parent->config;
 
+	if (c->kind == ROLE_KEYS)
+		child_send_key_fd(c, c->parent->master_fd, KEY_ID_MASTER);
 	for (size_t i = 0; i < f->certificate_count; i++) {
 		uint32_t key_id = (uint32_t)i + 1;
 		if (c->kind == ROLE_KEYS)

@@ -112,12 +112,32 @@ front_limits(const struct front *f)
 	    .per_net_max = s->per_network_max,
 	    .v4_net_bits = s->v4_prefix,
 	    .v6_net_bits = s->v6_prefix,
-	    .exempt = f->exempt,
-	    .exempt_n = f->exempt_n};
+	    .exempt = f->exempt.net,
+	    .exempt_n = f->exempt.n};
+}
+
+static bool
+nets_have(const struct front_nets *nets, const struct sock_addr *peer)
+{
+	for (size_t i = 0; i < nets->n; i++)
+		if (sock_net_has(&nets->net[i], peer))
+			return true;
+	return false;
+}
+
+static struct receive_peer
+front_peer(void *arg, const struct sock_addr *peer)
+{
+	const struct front *f = arg;
+
+	return (struct receive_peer){.is_exempt = nets_have(&f->exempt, peer),
+	    .is_trusted = nets_have(&f->trusted, peer),
+	    .is_proxy = nets_have(&f->proxy, peer),
+	    .may_xclient = nets_have(&f->xclient, peer)};
 }
 
 struct receive_settings
-front_receive_settings(const struct front *f)
+front_receive_settings(struct front *f)
 {
 	const struct rec_settings *o = role_settings(f->role);
 
@@ -127,23 +147,38 @@ front_receive_settings(const struct front *f)
 	    .messages_max = o->messages_max,
 	    .errors_max = o->errors_max,
 	    .command_timeout_ms = o->command_timeout_ms,
-	    .data_timeout_ms = o->data_timeout_ms};
+	    .data_timeout_ms = o->data_timeout_ms,
+	    .greet_delay_ms = o->greet_delay_ms,
+	    .tarpit_ms = o->tarpit_ms,
+	    .peer_of = front_peer,
+	    .peer_arg = f};
+}
+
+static void
+nets_set(struct front_nets *nets, struct str lines)
+{
+	struct str line;
+
+	nets->n = 0;
+	while (lines.n > 0 && nets->n < FRONT_EXEMPT_MAX) {
+		(void)str_split(lines, '\n', &line, &lines);
+		if (line.n > 0 && sock_net_parse(line, &nets->net[nets->n]) == ST_OK)
+			nets->n++;
+	}
 }
 
 void
 front_settings(struct front *f)
 {
-	struct str rest = role_settings(f->role)->exempt_nets, line;
+	const struct rec_settings *o = role_settings(f->role);
 	struct listener_options limits;
 
 	if (f->tls != NULL)
-		tls_context_set_min(f->tls, role_settings(f->role)->is_tls_13_only != 0);
-	f->exempt_n = 0;
-	while (rest.n > 0 && f->exempt_n < FRONT_EXEMPT_MAX) {
-		(void)str_split(rest, '\n', &line, &rest);
-		if (line.n > 0 && sock_net_parse(line, &f->exempt[f->exempt_n]) == ST_OK)
-			f->exempt_n++;
-	}
+		tls_context_set_min(f->tls, o->is_tls_13_only != 0);
+	nets_set(&f->exempt, o->exempt_nets);
+	nets_set(&f->trusted, o->trusted_nets);
+	nets_set(&f->proxy, o->proxy_nets);
+	nets_set(&f->xclient, o->xclient_nets);
 	limits = front_limits(f);
 	for (size_t i = 0; i < f->listeners_n; i++)
 		listener_set_options(f->listeners[i].listener, &limits);
@@ -174,8 +209,5 @@ front_close(struct front *f)
 bool
 front_is_exempt(const struct front *f, const struct sock_addr *peer)
 {
-	for (size_t i = 0; i < f->exempt_n; i++)
-		if (sock_net_has(&f->exempt[i], peer))
-			return true;
-	return false;
+	return nets_have(&f->exempt, peer);
 }

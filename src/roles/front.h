@@ -20,6 +20,11 @@ struct front_listener {
 	uint8_t protocol, tls;
 };
 
+struct front_nets {
+	struct sock_net net[FRONT_EXEMPT_MAX];
+	size_t n;
+};
+
 struct front_ops {
 	/* Takes fd. */
 	void (*accept)(void *arg, struct front_listener *from, int fd, const struct sock_addr *peer);
@@ -31,8 +36,7 @@ struct front {
 	const struct front_ops *ops;
 	void *arg;
 	struct tls_context *tls;
-	struct sock_net exempt[FRONT_EXEMPT_MAX];
-	size_t exempt_n;
+	struct front_nets exempt, trusted, proxy, xclient;
 	struct front_listener listeners[FRONT_LISTENERS_MAX];
 	size_t listeners_n;
 };
@@ -43,8 +47,8 @@ void front_fini(struct front *f);
 enum status front_prepare(struct front *f, struct buf *why);
 /* From SETTINGS: exempt networks and limits of every listener. */
 void front_settings(struct front *f);
-/* For SMTP sessions; the strings live until the next reload. */
-struct receive_settings front_receive_settings(const struct front *f);
+/* For SMTP sessions; the strings live until the next reload, and what it says of peers as long as f. */
+struct receive_settings front_receive_settings(struct front *f);
 void front_listen(struct front *f, const struct rec_listener *rec, int fd);
 /* CERTIFICATE from the parent. */
 bool front_certificate(struct front *f, struct cur *c);

@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 enum { STEPS_MAX = 200, BODY_BYTES = 200 };
 
 static const enum role_kind peers[] = {
-    ROLE_SMTPIN, ROLE_ACCESS, ROLE_AUTH, ROLE_WORKER, ROLE_QUEUE};
+    ROLE_SMTPIN, ROLE_ACCESS, ROLE_AUTH, ROLE_WORKER, ROLE_QUEUE, ROLE_RELAY};
 
 /* What the role sees of its process: the rest of struct role is played here. */
 struct role {
@@ -215,15 +215,14 @@ step_deliver(struct role *r, struct str arg)
 	uint64_t flags = digit_of(arg);
 	struct buf rcpts;
 	uint64_t rcpts_n = 0;
-	char n[2];
 
 	buf_init(&rcpts, 65536);
 	while (rest.n > 0) {
 		path = str_take(rest, str_find_char(rest, ','));
 		rest = str_from(rest, path.n + 1);
-		le16_put(n, (uint16_t)path.n);
-		(void)buf_put(&rcpts, str_of(n, 2));
-		(void)buf_put(&rcpts, path);
+		(void)buf_put_str16(&rcpts, path);
+		(void)buf_put_c(&rcpts, (char)(rcpts_n & 15));
+		(void)buf_put_str16(&rcpts, rcpts_n & 1 ? STR("rfc822;x@y") : STR_NULL);
 		rcpts_n++;
 	}
 	CHECK(rec_deliver_put(link_out(as(r, ROLE_SMTPIN)),
@@ -231,6 +230,8 @@ step_deliver(struct role *r, struct str arg)
 		      .reverse_path = STR("s@example.org"),
 		      .rcpts = buf_str(&rcpts),
 		      .head = STR("Received: x\r\n"),
+		      .is_trusted = (flags & 4) != 0,
+		      .message_id = STR("<1@example.org>"),
 		      .is_each = flags & 1,
 		      .is_staged = (flags & 2) != 0,
 		      .body = flags & 2 ? STR_NULL : str_of(body, sizeof(body))}) == ST_OK);
@@ -395,7 +396,8 @@ init_txn(struct txn *t, void *arg)
 static void
 role_setup(struct role *r)
 {
-	*r = (struct role){.settings = {.message_bytes_max = 100000, .delimiter = '+'}};
+	*r = (struct role){.settings = {.message_bytes_max = 100000, .delimiter = '+', .hostname = STR_INIT("mx.example.org"),
+	    .trusted_nets = STR_INIT("10.0.0.0/8"), .queue_life_ms = 5 * 24 * 3600 * 1000u, .queue_notice_ms = 1000}};
 	clock_init_fake(&r->clock, 1000);
 	r->loop = loop_new(&r->clock);
 	r->store = role_store_ops.new(r);

@@ -18,6 +18,7 @@
 #include "base/map.h"
 #include "base/rnd.h"
 #include "roles/certificates.h"
+#include "roles/master_key.h"
 #include "roles/parent_internal.h"
 
 static int
@@ -373,6 +374,7 @@ parent_main(const struct parent_options *o)
 	CHECK(p != NULL);
 	p->options = *o;
 	p->control_fd = -1;
+	p->master_fd = -1;
 	map_seed(rnd_u64(), rnd_u64());
 	clock_init_system(&p->clock);
 	rnd_bytes(p->ticket_seed, sizeof(p->ticket_seed));
@@ -389,7 +391,8 @@ parent_main(const struct parent_options *o)
 	children_plan(p);
 	if (!exe_find(p)) {
 		p->exit_code = say_failed("cannot find its own program file", "is /proc mounted?");
-	} else if (!parent_folders(p, &why) || !parent_bind(p, &why)) {
+	} else if (!parent_folders(p, &why) || !parent_bind(p, &why) ||
+	    master_key_open(p->config->master_key_path, &p->master_fd, &why) != ST_OK) {
 		(void)buf_put_c(&why, '\0');
 		p->exit_code = say_failed("cannot start", why.p);
 		if (p->bound_n > 0)
@@ -399,6 +402,8 @@ parent_main(const struct parent_options *o)
 		parent_run(p);
 	}
 	buf_fini(&why);
+	if (p->master_fd >= 0)
+		close(p->master_fd);
 	code = p->exit_code;
 	config_free(&p->config);
 	loop_fd_del(p->loop, &p->signal_watch);

@@ -65,6 +65,7 @@ struct parent {
 	struct bound bound[BOUND_MAX];
 	size_t bound_n;
 	int control_fd, signal_fd;
+	int master_fd; /* open from the first start on: a file that is put in its place later is not taken */
 	struct loop_id signal_watch, stop_timer;
 	bool is_serving, is_stopping;
 	unsigned stop_stage;

@@ -17,7 +17,8 @@
 #include "base/rnd.h"
 #include "sys/sandbox.h"
 
-enum { ROLE_TRIM_MS = 30 * 1000, ROLE_CTL_FD = 3, SETTINGS_BYTES_MAX = 256 * 1024, STATUS_BYTES_MAX = 16 * 1024 };
+/* Settings: what a record may hold, and as much again for the ends of blocks. */
+enum { ROLE_TRIM_MS = 30 * 1000, ROLE_CTL_FD = 3, SETTINGS_BYTES_MAX = 2 * RECORD_BYTES_MAX, STATUS_BYTES_MAX = 16 * 1024 };
 
 struct role_peer {
 	struct link *link;	/* NULL: down */
@@ -244,6 +245,11 @@ settings_take(struct role *r, struct cur *c)
 	KEEP(ticket_seed)
 	KEEP(forward)
 	KEEP(trust_anchor)
+	KEEP(proxy_nets)
+	KEEP(xclient_nets)
+	KEEP(trusted_nets)
+	KEEP(client_ca_pem)
+	KEEP(relay_routes)
 	r->has_settings = true;
 	log_set_level((enum log_level)r->settings.log_level);
 	return true;

@@ -70,7 +70,7 @@ access_reload(void *self)
 	const struct rec_settings *o = role_settings(a->role);
 	struct receive_settings mail = front_receive_settings(&a->front);
 
-	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms});
+	pop3_env_set(a->pop3, &(struct pop3_env_settings){.hostname = o->hostname, .timeout_ms = o->pop3_timeout_ms, .is_scram_sha1 = o->scram_sha1 != 0});
 	receive_set(a->submission, &mail);
 	front_settings(&a->front);
 }
@@ -99,8 +99,7 @@ access_accept(void *arg, struct front_listener *from, int fd, const struct sock_
 	struct access *a = arg;
 
 	if (from->protocol == LISTEN_SUBMISSION) {
-		(void)receive_accept(a->submission, from->listener, fd, peer, SMTP_SUBMISSION, from->tls,
-		    front_is_exempt(&a->front, peer));
+		(void)receive_accept(a->submission, from->listener, fd, peer, SMTP_SUBMISSION, from->tls);
 		return;
 	}
 	pop3_accept(a->pop3, from->listener, fd, peer, from->tls, front_is_exempt(&a->front, peer));

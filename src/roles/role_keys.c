@@ -13,8 +13,13 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "directory/sealed.h"
 #include "net/tls.h"
+#include "roles/keys_sealed.h"
+#include "roles/master_key.h"
 #include "roles/role.h"
+
+_Static_assert((int)MASTER_KEY_BYTES == (int)SEALED_KEY_BYTES, "the master key is what seals");
 
 enum { KEYS_MAX = 1024, KEY_FILE_BYTES_MAX = 64 * 1024, SIGN_RESULT_BYTES_MAX = 1024 };
 
@@ -27,6 +32,9 @@ struct keys {
 	struct role *role;
 	struct key key[KEYS_MAX];
 	size_t n;
+	uint8_t master[MASTER_KEY_BYTES]; /* seals the keys that are made at run time */
+	bool has_master;
+	struct keys_sealed *sealed;
 	uint64_t signed_n, refused_n;
 };
 
@@ -37,6 +45,7 @@ keys_new(struct role *r)
 
 	CHECK(k != NULL);
 	k->role = r;
+	k->sealed = keys_sealed_new();
 	return k;
 }
 
@@ -47,6 +56,8 @@ keys_free(void *self)
 
 	for (size_t i = 0; i < k->n; i++)
 		EVP_PKEY_free(k->key[i].pkey);
+	keys_sealed_free(&k->sealed);
+	OPENSSL_cleanse(k->master, sizeof(k->master));
 	free(k);
 }
 
@@ -56,6 +67,7 @@ keys_prepare(void *self, struct buf *why)
 	(void)self;
 	(void)why;
 	tls_process_init();
+	keys_sealed_preload();
 	return ST_OK;
 }
 
@@ -90,6 +102,22 @@ key_read(int fd)
 	return pkey;
 }
 
+/* The parent's descriptor shares its position with the one that the role before us read. One byte more tells a longer file. */
+static void
+master_read(struct keys *k, int fd)
+{
+	uint8_t bytes[MASTER_KEY_BYTES + 1];
+	bool ok = lseek(fd, 0, SEEK_SET) == 0 && read(fd, bytes, sizeof(bytes)) == MASTER_KEY_BYTES;
+
+	if (ok) {
+		memcpy(k->master, bytes, sizeof(k->master));
+		k->has_master = true;
+	} else {
+		log_event(LOG_ERROR, "master_key.unusable", LOG_CSTR("why", "not a file of exactly 32 bytes"));
+	}
+	OPENSSL_cleanse(bytes, sizeof(bytes));
+}
+
 static bool
 keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *ctl)
 {
@@ -101,6 +129,11 @@ keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *c
 
 	if (t != REC_KEY || !rec_key_take(c, &r) || (fd = link_take_fd(ctl)) < 0)
 		return false;
+	if (r.key_id == KEY_ID_MASTER) {
+		master_read(k, fd);
+		close(fd);
+		return true;
+	}
 	pkey = key_read(fd);
 	close(fd);
 	if (pkey == NULL) {
@@ -122,14 +155,13 @@ keys_parent_record(void *self, enum record_type t, struct cur *c, struct link *c
 }
 
 static bool
-keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
+keys_sign(struct keys *k, struct link *l, struct cur *c)
 {
-	struct keys *k = self;
 	struct rec_sign r;
 	const struct key *e;
 	struct buf result;
 
-	if (t != REC_SIGN || !rec_sign_take(c, &r))
+	if (!rec_sign_take(c, &r))
 		return false;
 	buf_init(&result, SIGN_RESULT_BYTES_MAX);
 	e = key_find(k, r.key_id);
@@ -144,13 +176,30 @@ keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
 	return true;
 }
 
+/* Without the master key every answer is no. */
+static bool
+keys_record(void *self, struct link *l, enum record_type t, struct cur *c)
+{
+	struct keys *k = self;
+	const uint8_t *master = k->has_master ? k->master : NULL;
+
+	if (t == REC_SIGN)
+		return keys_sign(k, l, c);
+	if (t == REC_DKIM_SIGN)
+		return keys_sealed_sign(k->sealed, master, l, c);
+	if (t == REC_KEY_MAKE)
+		return keys_sealed_make(k->sealed, master, l, c);
+	return false;
+}
+
 static void
 keys_status(void *self, struct buf *json)
 {
 	const struct keys *k = self;
 
-	(void)buf_putf(json, "\"keys\":%zu,\"signed\":%llu,\"refused\":%llu", k->n, (unsigned long long)k->signed_n,
-	    (unsigned long long)k->refused_n);
+	(void)buf_putf(json, "\"keys\":%zu,\"has_master\":%s,\"signed\":%llu,\"refused\":%llu,", k->n, k->has_master ? "true" : "false",
+	    (unsigned long long)k->signed_n, (unsigned long long)k->refused_n);
+	keys_sealed_status(k->sealed, json);
 }
 
 const struct role_ops role_keys_ops = {

@@ -1,6 +1,6 @@
 /*
- * queue: for now the command's control socket. A command about the processes goes to the parent, any other
- * to the store; the answer goes back as it is. (Schedule, shaping and timers come with the sending side.)
+ * queue: what goes out when (flow/queue/dispatch), and the command's control socket. A command about the processes goes to the parent, any
+ * other to the store; the answer goes back as it is. `queue why` gets along what the schedule says.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,6 +13,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/slots.h"
+#include "flow/queue/dispatch.h"
 #include "roles/role.h"
 #include "sys/sandbox.h"
 
@@ -33,6 +34,7 @@ struct asked {
 
 struct queue {
 	struct role *role;
+	struct dispatch *dispatch;
 	int listen_fd;
 	struct loop_id watch;
 	struct slots controls;
@@ -40,6 +42,24 @@ struct queue {
 	uint32_t seq;
 	uint64_t commands_n;
 };
+
+static struct link *
+queue_store(void *arg)
+{
+	struct queue *q = arg;
+
+	return role_link(q->role, ROLE_STORE, 0);
+}
+
+static struct link *
+queue_relay(void *arg, uint64_t n)
+{
+	struct queue *q = arg;
+
+	return role_link_any(q->role, ROLE_RELAY, n);
+}
+
+static const struct dispatch_ops dispatch_ops = {.store = queue_store, .relay = queue_relay};
 
 static void *
 queue_new(struct role *r)
@@ -50,6 +70,7 @@ queue_new(struct role *r)
 	q->role = r;
 	q->listen_fd = -1;
 	slots_init(&q->controls, CONTROL_CLIENTS_MAX);
+	q->dispatch = dispatch_new(role_loop(r), &dispatch_ops, q);
 	return q;
 }
 
@@ -91,6 +112,7 @@ queue_free(void *self)
 	struct queue *q = self;
 
 	queue_close(q);
+	dispatch_free(&q->dispatch);
 	slots_fini(&q->controls);
 	free(q);
 }
@@ -106,14 +128,53 @@ control_answer(struct queue *q, uint64_t control, uint32_t seq, uint8_t code, st
 }
 
 static bool
-is_for_parent(struct str request_json)
+is_for_parent(const char *word)
 {
-	json_t *doc = json_loadb(request_json.p, request_json.n, 0, NULL);
-	const char *word = json_string_value(json_object_get(doc, "command"));
-	bool yes = word && (strcmp(word, "status") == 0 || strcmp(word, "stop") == 0 || strcmp(word, "reload") == 0);
+	return word && (strcmp(word, "status") == 0 || strcmp(word, "stop") == 0 || strcmp(word, "reload") == 0);
+}
 
-	json_decref(doc);
-	return yes;
+/* The first operand of `queue why`, an id in hexadecimal digits; 0: it is something else. */
+static uint64_t
+why_message(const json_t *doc)
+{
+	const char *word = json_string_value(json_object_get(doc, "command"));
+	const char *id = json_string_value(json_array_get(json_object_get(doc, "operands"), 0));
+	char *end;
+	uint64_t v;
+
+	if (word == NULL || strcmp(word, "queue why") != 0 || id == NULL || id[0] == '-' || id[0] == '\0')
+		return 0;
+	v = strtoull(id, &end, 16);
+	return *end == '\0' ? v : 0;
+}
+
+/* "schedule": destination -> sentence. */
+static void
+schedule_add_to(struct queue *q, json_t *doc, uint64_t message)
+{
+	struct buf members;
+	json_t *schedule;
+
+	buf_init(&members, 1 << 16);
+	(void)buf_put_c(&members, '{');
+	dispatch_why(q->dispatch, message, &members);
+	(void)buf_put_c(&members, '}');
+	schedule = members.full ? NULL : json_loadb(members.p, members.n, 0, NULL);
+	if (schedule != NULL)
+		(void)json_object_set_new(doc, "schedule", schedule);
+	buf_fini(&members);
+}
+
+/* The request as the store shall have it: as it is (NULL), or (to be freed) with more in it. */
+static char *
+request_more(struct queue *q, json_t *doc)
+{
+	uint64_t message = why_message(doc);
+
+	if (message == 0)
+		return NULL;
+	schedule_add_to(q, doc, message);
+	return json_dumps(doc, JSON_COMPACT);
 }
 
 static bool
@@ -123,6 +184,8 @@ control_record(void *arg, struct link *l, enum record_type t, struct cur *c)
 	struct queue *q = k->queue;
 	struct rec_command r;
 	struct link *to;
+	json_t *doc;
+	char *more;
 	size_t i = 0;
 
 	(void)l;
@@ -130,18 +193,23 @@ control_record(void *arg, struct link *l, enum record_type t, struct cur *c)
 		return false;
 	while (i < COMMANDS_MAX && q->asked[i].is_used)
 		i++;
-	bool is_parent = is_for_parent(r.request_json);
+	doc = json_loadb(r.request_json.p, r.request_json.n, 0, NULL);
+	bool is_parent = is_for_parent(json_string_value(json_object_get(doc, "command")));
 	to = is_parent ? role_parent(q->role) : role_link(q->role, ROLE_STORE, 0);
 	if (i == COMMANDS_MAX || to == NULL) {
 		control_answer(q, k->id, r.seq, 1,
 		    to == NULL ? STR("{\"error\":\"The store is not running at the moment.\",\"mend\":\"Try again in a few seconds; `posthorn status` shows what is up.\"}")
 		               : STR("{\"error\":\"Too many commands at once.\"}"));
+		json_decref(doc);
 		return true;
 	}
+	more = request_more(q, doc);
+	json_decref(doc);
 	q->asked[i] = (struct asked){
 	    .control = k->id, .client_seq = r.seq, .seq = ++q->seq, .is_used = true, .is_parent = is_parent};
 	q->commands_n++;
-	(void)rec_command_put(link_out(to), &(struct rec_command){.seq = q->seq, .request_json = r.request_json});
+	(void)rec_command_put(link_out(to), &(struct rec_command){.seq = q->seq, .request_json = more != NULL ? str_of_c(more) : r.request_json});
+	free(more);
 	return true;
 }
 
@@ -212,8 +280,11 @@ queue_answer(struct queue *q, struct cur *c, bool is_parent)
 static bool
 queue_record(void *self, struct link *l, enum record_type t, struct cur *c)
 {
-	(void)l;
-	return t == REC_COMMAND_ANSWER && queue_answer(self, c, false);
+	struct queue *q = self;
+
+	if (t == REC_COMMAND_ANSWER)
+		return queue_answer(q, c, false);
+	return dispatch_record(q->dispatch, l, t, c);
 }
 
 static bool
@@ -228,7 +299,8 @@ queue_link_down(void *self, enum role_kind peer, uint16_t index)
 {
 	struct queue *q = self;
 
-	(void)index;
+	if (peer == ROLE_RELAY)
+		dispatch_relay_down(q->dispatch, index);
 	for (size_t i = 0; peer == ROLE_STORE && i < COMMANDS_MAX; i++) {
 		struct asked *a = &q->asked[i];
 		if (!a->is_used || a->is_parent)
@@ -239,6 +311,38 @@ queue_link_down(void *self, enum role_kind peer, uint16_t index)
 	}
 }
 
+static void
+queue_settings(void *self)
+{
+	struct queue *q = self;
+	const struct rec_settings *o = role_settings(q->role);
+
+	dispatch_set(q->dispatch,
+	    &(struct dispatch_settings){.first_ms = o->queue_first_ms,
+	        .max_ms = o->queue_max_ms,
+	        .running_max = o->relay_total_max,
+	        .destination_max = o->relay_destination_max});
+}
+
+static void
+queue_start(void *self)
+{
+	struct queue *q = self;
+
+	queue_settings(q);
+}
+
+static void
+queue_link_up(void *self, struct link *l)
+{
+	struct queue *q = self;
+
+	if (link_peer(l) == ROLE_STORE)
+		dispatch_store_up(q->dispatch);
+	if (link_peer(l) == ROLE_RELAY)
+		dispatch_relay_up(q->dispatch);
+}
+
 /* Answers under way leave first. */
 static void
 queue_stop(void *self)
@@ -247,6 +351,7 @@ queue_stop(void *self)
 	struct control *k;
 	uint32_t it = 0;
 
+	dispatch_stop(q->dispatch);
 	while ((k = slots_next(&q->controls, &it)) != NULL)
 		link_flush(k->link);
 	queue_close(q);
@@ -258,7 +363,8 @@ queue_status(void *self, struct buf *json)
 {
 	const struct queue *q = self;
 
-	(void)buf_putf(json, "\"commands\":%llu", (unsigned long long)q->commands_n);
+	(void)buf_putf(json, "\"commands\":%llu,", (unsigned long long)q->commands_n);
+	dispatch_status(q->dispatch, json);
 }
 
 const struct role_ops role_queue_ops = {
@@ -267,6 +373,9 @@ const struct role_ops role_queue_ops = {
     .new = queue_new,
     .free = queue_free,
     .prepare = queue_prepare,
+    .start = queue_start,
+    .link_up = queue_link_up,
+    .reload = queue_settings,
     .record = queue_record,
     .parent_record = queue_parent_record,
     .listener = queue_listener,

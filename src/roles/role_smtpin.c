@@ -110,7 +110,7 @@ smtpin_accept(void *arg, struct front_listener *from, int fd, const struct sock_
 {
 	struct smtpin *s = arg;
 	uint64_t id = receive_accept(s->receive, from->listener, fd, peer,
-	    from->protocol == LISTEN_LMTP ? SMTP_LMTP : SMTP_MTA, from->tls, front_is_exempt(&s->front, peer));
+	    from->protocol == LISTEN_LMTP ? SMTP_LMTP : SMTP_MTA, from->tls);
 
 	if (!sock_is_loopback(peer))
 		smtpin_ask_name(s, id, peer);

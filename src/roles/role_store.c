@@ -74,6 +74,9 @@ store_new(struct role *r)
 	map_init(&s->caps, CAPS_MAX);
 	map_init(&s->stages, STAGES_MAX);
 	map_init(&s->digesting, 1 << 20);
+	map_init(&s->allowances, ALLOWANCES_MAX);
+	arena_init(&s->queue_arena, QUEUE_ARENA_BYTES);
+	store_results_init(s);
 	buf_init(&s->scratch, 65536);
 	s->route = calloc(1, sizeof(*s->route));
 	s->entries = calloc(LIST_PAGE_ENTRIES, sizeof(*s->entries));
@@ -101,8 +104,11 @@ store_free(void *self)
 
 	admin_free(&s->admin);
 	store_digest_fini(s);
-	for (unsigned i = 0; i <= UINT16_MAX && s->stages.n > 0; i++)
-		store_stages_end(s, (uint16_t)i);
+	store_results_fini(s);
+	for (unsigned i = 0; i <= UINT16_MAX && s->stages.n > 0; i++) {
+		store_stages_end(s, ROLE_SMTPIN, (uint16_t)i);
+		store_stages_end(s, ROLE_ACCESS, (uint16_t)i);
+	}
 	map_fini(&s->stages);
 	loop_fd_del(role_loop(s->role), &s->watch);
 	loop_timer_del(role_loop(s->role), &s->tick);
@@ -113,6 +119,9 @@ store_free(void *self)
 		disk_free(&s->disk);
 	map_free_values(&s->caps);
 	map_free_values(&s->digesting);
+	map_free_values(&s->allowances);
+	map_free_values(&s->notice_targets);
+	arena_fini(&s->queue_arena);
 	buf_fini(&s->scratch);
 	free(s->route);
 	free(s->entries);
@@ -163,6 +172,20 @@ is_behind(struct store_role *s)
 	return store_is_busy(s->store) && !store_is_full(s->store);
 }
 
+static void
+store_pace_kind(struct store_role *s, enum role_kind kind, bool busy)
+{
+	for (uint16_t i = 0; i < ROLE_PEERS_MAX; i++) {
+		struct link *l = role_link(s->role, kind, i);
+		if (l == NULL)
+			break;
+		if (busy)
+			link_pause(l);
+		else
+			link_resume(l);
+	}
+}
+
 /* Peers wait in their sockets while the disk does not keep up. */
 static void
 store_pace(struct store_role *s)
@@ -172,15 +195,10 @@ store_pace(struct store_role *s)
 	if (busy == s->is_paused)
 		return;
 	s->is_paused = busy;
-	for (uint16_t i = 0; i < ROLE_PEERS_MAX; i++) {
-		struct link *l = role_link(s->role, ROLE_SMTPIN, i);
-		if (l == NULL)
-			break;
-		if (busy)
-			link_pause(l);
-		else
-			link_resume(l);
-	}
+	store_pace_kind(s, ROLE_SMTPIN, busy);
+	/* Readers are never held up; only a process whose message did not fit was, and goes on now. */
+	if (!busy)
+		store_pace_kind(s, ROLE_ACCESS, false);
 }
 
 void
@@ -300,8 +318,8 @@ store_link_down(void *self, enum role_kind peer, uint16_t index)
 {
 	struct store_role *s = self;
 
-	if (peer == ROLE_SMTPIN)
-		store_stages_end(s, index);
+	if (peer == ROLE_SMTPIN || peer == ROLE_ACCESS)
+		store_stages_end(s, peer, index);
 	if (peer == ROLE_ACCESS)
 		caps_end(s, index);
 	if (peer == ROLE_WORKER)
@@ -328,6 +346,7 @@ store_credential(struct store_role *s, struct link *l, struct cur *c)
 		if (credential_encode(&credential, &s->scratch) == ST_OK) {
 			a.found = 1;
 			a.account = account.id.v;
+			a.login = directory_address_text(&account.address);
 			a.record = buf_str(&s->scratch);
 			a.is_pop3_delete = account.settings.is_pop3_delete_retrieved;
 		}
@@ -361,8 +380,8 @@ store_grant(struct store_role *s, struct link *l, struct cur *c)
 }
 
 /* NULL: this process has no such capability. */
-static const struct mailbox_cap *
-cap_of(struct store_role *s, const struct link *l, struct str cap)
+const struct mailbox_cap *
+store_role_cap(const struct store_role *s, const struct link *l, struct str cap)
 {
 	const struct granted *g = cap.n == CAP_BYTES ? map_get(&s->caps, cap) : NULL;
 
@@ -376,7 +395,7 @@ cap_of(struct store_role *s, const struct link *l, struct str cap)
 static bool
 inbox_open(struct store_role *s, struct txn *t, const struct link *l, struct str cap, uint32_t rights, struct mailbox *out)
 {
-	const struct mailbox_cap *k = cap_of(s, l, cap);
+	const struct mailbox_cap *k = store_role_cap(s, l, cap);
 
 	return k != NULL && mailbox_open(t, k, MAILBOX_INBOX, rights, store_role_wall_ms(s), out) == ST_OK;
 }
@@ -502,7 +521,7 @@ store_box_expunge(struct store_role *s, struct link *l, struct cur *c)
 	CHECK(e->uids != NULL);
 	for (size_t i = 0; i < e->n; i++)
 		e->uids[i] = le32_get(r.uids.p + 4 * i);
-	cap = cap_of(s, l, r.cap);
+	cap = store_role_cap(s, l, r.cap);
 	if (cap == NULL) {
 		expunge_end(e, false);
 		return true;
@@ -522,7 +541,7 @@ store_cap_drop(struct store_role *s, struct link *l, struct cur *c)
 
 	if (!rec_cap_drop_take(c, &r))
 		return false;
-	if (cap_of(s, l, r.cap) != NULL)
+	if (store_role_cap(s, l, r.cap) != NULL)
 		free(map_del(&s->caps, r.cap));
 	return true;
 }
@@ -566,6 +585,18 @@ store_record(void *self, struct link *l, enum record_type t, struct cur *c)
 		return store_route(s, l, c);
 	case REC_DELIVER:
 		return store_deliver(s, l, c);
+	case REC_SENDER:
+		return store_sender(s, l, c);
+	case REC_QUEUE_LOAD:
+		return store_queue_load(s, l, c);
+	case REC_QUEUE_RESULT:
+		return store_queue_result(s, l, c);
+	case REC_QUEUE_FETCH:
+		return store_queue_fetch(s, l, c);
+	case REC_QUEUE_READ:
+		return store_queue_read(s, l, c);
+	case REC_NOTICE_ANSWER:
+		return store_notice_answer(s, c);
 	case REC_STAGE:
 		return store_stage(s, l, c);
 	case REC_STAGE_DROP:
@@ -597,8 +628,8 @@ store_status(void *self, struct buf *json)
 {
 	struct store_role *s = self;
 
-	(void)buf_putf(json, "\"delivered\":%llu,\"refused\":%llu,\"digests\":%llu,\"digests_waiting\":%u,\"full\":%s,\"store\":",
-	    (unsigned long long)s->delivered_n, (unsigned long long)s->refused_n, (unsigned long long)s->digests_n,
+	(void)buf_putf(json, "\"delivered\":%llu,\"queued\":%llu,\"refused\":%llu,\"digests\":%llu,\"digests_waiting\":%u,\"full\":%s,\"store\":",
+	    (unsigned long long)s->delivered_n, (unsigned long long)s->queued_n, (unsigned long long)s->refused_n, (unsigned long long)s->digests_n,
 	    s->digests_ahead + (unsigned)s->answered_n + (s->is_digest_missed ? 1 : 0), store_is_full(s->store) ? "true" : "false");
 	(void)store_stats(s->store, json);
 }

@@ -1,8 +1,12 @@
-/* worker: the one message it is handed, nothing else. Here: the digest (ENVELOPE, BODYSTRUCTURE, preview, thread keys). */
+/*
+ * worker: the one message it is handed, nothing else. Here: the digest (ENVELOPE, BODYSTRUCTURE, preview, thread keys), and the notice that tells
+ * its sender what became of it.
+ */
 #include <stdlib.h>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "flow/report/notice.h"
 #include "roles/role.h"
 #include "standards/mime/mime_digest.h"
 
@@ -12,7 +16,7 @@ struct worker {
 	uint64_t blob;
 	struct arena arena;
 	struct buf record;
-	uint64_t digests_n, refused_n;
+	uint64_t digests_n, notices_n, refused_n;
 };
 
 static void *
@@ -66,12 +70,34 @@ worker_answer(struct worker *w, struct link *l, uint64_t blob, struct str messag
 }
 
 static bool
-worker_record(void *self, struct link *l, enum record_type t, struct cur *c)
+worker_notice(struct worker *w, struct link *l, struct cur *c)
 {
-	struct worker *w = self;
+	struct rec_notice r;
+	struct rec_notice_answer a;
+	struct arena arena;
+	struct buf text;
+
+	if (!rec_notice_take(c, &r))
+		return false;
+	arena_init(&arena, QUEUE_ARENA_BYTES);
+	buf_init(&text, NOTICE_BYTES_MAX);
+	a = (struct rec_notice_answer){.ask = r.ask};
+	a.ok = notice_write(&r, role_settings(w->role)->hostname, &arena, &text, &a.flags) == ST_OK;
+	if (a.ok)
+		a.text = buf_str(&text);
+	w->notices_n += a.ok;
+	(void)rec_notice_answer_put(link_out(l), &a);
+	arena_fini(&arena);
+	buf_fini(&text);
+	return true;
+}
+
+static bool
+worker_digest(struct worker *w, struct link *l, struct cur *c)
+{
 	struct rec_digest r;
 
-	if (t != REC_DIGEST || !rec_digest_take(c, &r) || r.total > role_settings(w->role)->message_bytes_max * 2 ||
+	if (!rec_digest_take(c, &r) || r.total > role_settings(w->role)->message_bytes_max * 2 ||
 	    r.bytes.n > r.total - r.off || r.off > r.total)
 		return false;
 	if (r.off == 0 && r.bytes.n == r.total) {
@@ -93,6 +119,14 @@ worker_record(void *self, struct link *l, enum record_type t, struct cur *c)
 	return true;
 }
 
+static bool
+worker_record(void *self, struct link *l, enum record_type t, struct cur *c)
+{
+	if (t == REC_NOTICE)
+		return worker_notice(self, l, c);
+	return t == REC_DIGEST && worker_digest(self, l, c);
+}
+
 static void
 worker_link_up(void *self, struct link *l)
 {
@@ -106,8 +140,8 @@ worker_status(void *self, struct buf *json)
 {
 	const struct worker *w = self;
 
-	(void)buf_putf(json, "\"digests\":%llu,\"refused\":%llu", (unsigned long long)w->digests_n,
-	    (unsigned long long)w->refused_n);
+	(void)buf_putf(json, "\"digests\":%llu,\"notices\":%llu,\"refused\":%llu", (unsigned long long)w->digests_n,
+	    (unsigned long long)w->notices_n, (unsigned long long)w->refused_n);
 }
 
 const struct role_ops role_worker_ops = {

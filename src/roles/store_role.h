@@ -4,6 +4,7 @@
 
 #include "base/map.h"
 #include "base/slots.h"
+#include "flow/queue/queue.h"
 #include "flow/route/route.h"
 #include "mailbox/mailbox.h"
 #include "roles/role.h"
@@ -27,6 +28,7 @@ enum {
 	DIGEST_GATHER_BYTES = 64 * 1024,
 	DIGEST_GATHER_MS = 20,
 	/* ... and what they answer is stored together, with a delivery's sync when there is one. */
+	ALLOWANCES_MAX = 1000000,	/* accounts */
 	DIGEST_ANSWERS_MAX = 64,
 	DIGEST_ANSWERS_MS = 250,
 };
@@ -67,11 +69,18 @@ struct store_role {
 	struct admin *admin;
 	bool is_paused;		/* smtpin's lines are */
 	uint8_t secret[32];	/* of auth, kept in the store */
-	uint64_t delivered_n, refused_n, digests_n;
+	/* queue */
+	struct arena queue_arena;	/* for one record's work */
+	struct map allowances;		/* account -> what it sent in the last hour */
+	struct map notice_targets;	/* reverse-path -> how many notices in the last hour */
+	struct slots results;
+	uint64_t delivered_n, queued_n, refused_n, digests_n;
 };
 
 struct link *store_role_reply(struct store_role *s, const struct reply_to *to);
 struct reply_to store_role_reply_to(const struct store_role *s, const struct link *l, uint64_t session);
+/* What a capability opens for the process behind l; NULL: it is none, or another's. */
+const struct mailbox_cap *store_role_cap(const struct store_role *s, const struct link *l, struct str cap);
 /* This record and what follows on l waits until the store has room again. */
 void store_role_hold(struct store_role *s, struct link *l);
 uint64_t store_role_wall_ms(const struct store_role *s);
@@ -81,7 +90,26 @@ bool store_route(struct store_role *s, struct link *l, struct cur *c);
 bool store_deliver(struct store_role *s, struct link *l, struct cur *c);
 bool store_stage(struct store_role *s, struct link *l, struct cur *c);
 bool store_stage_drop(struct store_role *s, struct link *l, struct cur *c);
-void store_stages_end(struct store_role *s, uint16_t smtpin_index);
+bool store_sender(struct store_role *s, struct link *l, struct cur *c);
+void store_stages_end(struct store_role *s, enum role_kind kind, uint16_t index);
+/* The route of an envelope path into s->route; false: the store failed. */
+bool store_role_route(struct store_role *s, struct txn *t, struct str path);
+
+/* store_queue.c */
+bool store_queue_load(struct store_role *s, struct link *l, struct cur *c);
+bool store_queue_fetch(struct store_role *s, struct link *l, struct cur *c);
+bool store_queue_read(struct store_role *s, struct link *l, struct cur *c);
+/* The queue learns how a message stands; and what is not there any more. */
+void store_queue_tell(struct store_role *s, struct queue_id id);
+void store_queue_tell_gone(struct store_role *s, struct queue_id id, struct str destination);
+/* One message more of this account, to so many; false: not within this hour. */
+bool store_allowance_take(struct store_role *s, struct account_id account, size_t rcpts_n);
+
+/* store_result.c */
+void store_results_init(struct store_role *s);
+void store_results_fini(struct store_role *s);
+bool store_queue_result(struct store_role *s, struct link *l, struct cur *c);
+bool store_notice_answer(struct store_role *s, struct cur *c);
 
 /* store_digest.c */
 void store_digest_send(struct store_role *s, struct blob_id blob, struct str body);

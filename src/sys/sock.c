@@ -240,6 +240,136 @@ sock_accept(int listen_fd, int *fd_out, struct sock_addr *peer_out)
 	}
 }
 
+static enum status
+connect_status(int error)
+{
+	switch (error) {
+	case EACCES:
+	case EPERM:
+	case EADDRINUSE:
+		return ST_DENIED;
+	case EMFILE:
+	case ENFILE:
+	case ENOBUFS:
+	case ENOMEM:
+		return ST_LIMIT;
+	case ECONNREFUSED:
+	case ENETUNREACH:
+	case EHOSTUNREACH:
+	case ENETDOWN:
+	case EAFNOSUPPORT:
+		return ST_NOTFOUND;
+	default:
+		return ST_IO;
+	}
+}
+
+static bool
+connect_from(int fd, const struct sock_addr *from)
+{
+	union any_addr k;
+	socklen_t n = addr_to_kernel(from, &k);
+
+	/* The port is chosen at connect, when the other end is known; otherwise each would take one for itself alone. */
+	if (from->port == 0)
+		(void)option_on(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT);
+	return bind(fd, &k.sa, n) == 0;
+}
+
+/* 0 or the errno. */
+static int
+connect_at(int fd, const struct sock_addr *to)
+{
+	union any_addr k;
+	socklen_t n = addr_to_kernel(to, &k);
+
+	if (!option_on(fd, IPPROTO_TCP, TCP_NODELAY) ||
+	    (!to->is_v4 && !option_on(fd, IPPROTO_IPV6, IPV6_V6ONLY)))
+		return errno;
+	if (connect(fd, &k.sa, n) == 0 || errno == EINPROGRESS || errno == EINTR)
+		return 0;
+	/* Every port of ours to there is in use. */
+	return errno == EADDRNOTAVAIL ? EMFILE : errno;
+}
+
+static const char *
+error_word(int error)
+{
+	switch (error) {
+	case 0:
+		return "";
+	case ECONNREFUSED:
+		return "connection refused";
+	case ETIMEDOUT:
+		return "timed out";
+	case EHOSTUNREACH:
+		return "no route to host";
+	case ENETUNREACH:
+		return "network is unreachable";
+	case ENETDOWN:
+		return "network is down";
+	case ECONNRESET:
+		return "connection reset";
+	case ECONNABORTED:
+		return "connection aborted";
+	case EACCES:
+	case EPERM:
+		return "not permitted";
+	case EADDRINUSE:
+		return "address in use";
+	case EADDRNOTAVAIL:
+		return "address not available";
+	case EAFNOSUPPORT:
+		return "no such address family";
+	case EMFILE:
+	case ENFILE:
+		return "out of descriptors or ports";
+	case ENOBUFS:
+	case ENOMEM:
+		return "out of memory";
+	default:
+		return "connection failed";
+	}
+}
+
+enum status
+sock_connect(
+    const struct sock_addr *to, const struct sock_addr *from, int *fd_out, const char **why_out)
+{
+	int error = 0, fd;
+	bool is_bound;
+
+	if (from != NULL && from->is_v4 != to->is_v4) {
+		*why_out = "source address of the other family";
+		return ST_DENIED;
+	}
+	fd = socket(to->is_v4 ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		*why_out = error_word(errno);
+		return connect_status(errno);
+	}
+	is_bound = from == NULL || connect_from(fd, from);
+	error = is_bound ? connect_at(fd, to) : errno;
+	if (error == 0) {
+		*fd_out = fd;
+		return ST_OK;
+	}
+	close(fd);
+	*why_out = is_bound ? error_word(error) : "source address not available";
+	return is_bound ? connect_status(error) : ST_DENIED;
+}
+
+const char *
+sock_connect_error(int fd)
+{
+	int error = 0;
+	socklen_t n = sizeof(error);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n) < 0)
+		error = errno;
+	return error_word(error);
+}
+
 void
 sock_local(int fd, struct sock_addr *out)
 {

@@ -1,4 +1,4 @@
-/* Sockets: addresses of both families, listeners, non-blocking accept. No name look-ups anywhere. */
+/* Sockets: addresses of both families, listeners, non-blocking accept and connect. No name look-ups anywhere. */
 #ifndef POSTHORN_SYS_SOCK_H
 #define POSTHORN_SYS_SOCK_H
 
@@ -37,6 +37,18 @@ bool sock_net_has(const struct sock_net *n, const struct sock_addr *a);
 enum status sock_listen(const struct sock_addr *a, bool is_reuseport, int *fd_out, struct buf *error_out) MUST_USE;
 /* Accepts one, non-blocking, close-on-exec, TCP_NODELAY (from sock_listen's socket). ST_MORE: none waits; ST_LIMIT: out of descriptors; ST_IO: not a listener. */
 enum status sock_accept(int listen_fd, int *fd_out, struct sock_addr *peer_out) MUST_USE;
+/*
+ * Begins to connect: non-blocking, close-on-exec, TCP_NODELAY. Writable means connected or failed (sock_connect_error). from (may be NULL) is this
+ * end's address; its port 0 leaves the choice to the kernel. Otherwise why_out gets static words as of sock_connect_error. ST_NOTFOUND: no way to
+ * there, or refused at once; ST_DENIED: not permitted, or from is of the other family or cannot be had; ST_LIMIT: out of
+ * descriptors or ports; ST_IO: other.
+ */
+enum status sock_connect(const struct sock_addr *to, const struct sock_addr *from, int *fd_out, const char **why_out) MUST_USE;
+/*
+ * How a connect that was begun ended: "" it is connected, else why not ("connection refused", "no route to host", "timed out", ...). Static. Asking
+ * takes the kernel's error away: ask once, and only when it is writable.
+ */
+const char *sock_connect_error(int fd);
 /* This end's and the other end's address; "::" port 0 when it is not IP or no longer connected. */
 void sock_local(int fd, struct sock_addr *out);
 void sock_peer(int fd, struct sock_addr *out);

@@ -220,6 +220,78 @@ out_of_descriptors_is_a_limit(void)
 	buf_fini(&error);
 }
 
+/* What became of a connect that was begun. */
+static const char *
+connect_result(int fd)
+{
+	CHECK(poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 5000) == 1);
+	return sock_connect_error(fd);
+}
+
+static void
+connect_one(struct str ip, struct str from_ip)
+{
+	struct sock_addr at, from, peer, local;
+	struct buf error;
+	const char *why = NULL;
+	int lfd, cfd, fd, on = 0;
+	socklen_t n = sizeof(on);
+
+	buf_init(&error, 512);
+	EXPECT(sock_ip_parse(ip, &at) == ST_OK && sock_ip_parse(from_ip, &from) == ST_OK);
+	CHECK(sock_listen(&at, false, &lfd, &error) == ST_OK);
+	sock_local(lfd, &at);
+	CHECK(sock_connect(&at, &from, &cfd, &why) == ST_OK);
+	EXPECT(why == NULL);
+	EXPECT(connect_result(cfd)[0] == 0);
+	CHECK(sock_accept(lfd, &fd, &peer) == ST_OK);
+	sock_local(cfd, &local);
+	EXPECT(sock_ip_eq(&peer, &from) && sock_ip_eq(&local, &from) && local.port == peer.port);
+	EXPECT(getsockopt(cfd, IPPROTO_TCP, TCP_NODELAY, &on, &n) == 0 && on == 1);
+	EXPECT(recv(cfd, &on, 1, 0) < 0); /* would block for ever otherwise */
+	close(cfd);
+	close(fd);
+	close(lfd);
+	/* The port is nobody's now. */
+	fd = -1;
+	if (sock_connect(&at, NULL, &fd, &why) == ST_OK) {
+		EXPECT_STR(str_of_c(connect_result(fd)), STR("connection refused"));
+		close(fd);
+	} else {
+		EXPECT_STR(str_of_c(why), STR("connection refused"));
+	}
+	buf_fini(&error);
+}
+
+static void
+connects_and_is_refused(void)
+{
+	connect_one(STR("127.0.0.1"), STR("127.0.0.2"));
+	connect_one(STR("::1"), STR("::1"));
+}
+
+static void
+connects_that_cannot_begin(void)
+{
+	struct sock_addr to, from;
+	const char *why = NULL;
+	int fd = -1;
+
+	EXPECT(sock_ip_parse(STR("127.0.0.1"), &to) == ST_OK);
+	to.port = 9;
+	EXPECT(sock_ip_parse(STR("::1"), &from) == ST_OK);
+	EXPECT(sock_connect(&to, &from, &fd, &why) == ST_DENIED);
+	EXPECT_STR(str_of_c(why), STR("source address of the other family"));
+	EXPECT(sock_ip_parse(STR("192.0.2.1"), &from) == ST_OK);
+	EXPECT(sock_connect(&to, &from, &fd, &why) == ST_DENIED);
+	EXPECT_STR(str_of_c(why), STR("source address not available"));
+	/* Broadcast is nobody to connect to. */
+	EXPECT(sock_ip_parse(STR("255.255.255.255"), &to) == ST_OK);
+	to.port = 25;
+	EXPECT(sock_connect(&to, NULL, &fd, &why) != ST_OK);
+	EXPECT(why[0] != 0 && fd == -1);
+}
+
 static void
 pair_is_connected(void)
 {
@@ -244,6 +316,8 @@ main(void)
 	UNIT(accepts_v6);
 	UNIT(reuseport_shares_an_address);
 	UNIT(out_of_descriptors_is_a_limit);
+	UNIT(connects_and_is_refused);
+	UNIT(connects_that_cannot_begin);
 	UNIT(pair_is_connected);
 	return unit_end();
 }

@@ -162,8 +162,8 @@ any_credential(void)
 
 	c.argon2id_n = sizeof(hash) - 1;
 	memcpy(c.argon2id, hash, sizeof(hash) - 1);
-	c.salt_n = 16;
-	c.iterations = 4096;
+	c.scram_sha256.salt_n = 16;
+	c.scram_sha256.iterations = 4096;
 	return &c;
 }
 

@@ -74,9 +74,10 @@ body_put(struct txn *t, const struct delivery *d, int32_t takers, struct blob_id
 	enum status st = d->stage ? store_blob_put_staged(t, d->stage, blob_out)
 				  : store_blob_put(t, d->parts, d->parts_n, blob_out);
 
-	if (st == ST_OK && takers > 1)
-		st = store_blob_ref(t, *blob_out, takers - 1);
-	return st == ST_OK ? mailbox_digest_want(t, *blob_out) : st;
+	if (st == ST_OK && takers + d->others > 1)
+		st = store_blob_ref(t, *blob_out, takers + d->others - 1);
+	/* A digest is for readers; what only passes through has none. */
+	return st == ST_OK && takers > 0 ? mailbox_digest_want(t, *blob_out) : st;
 }
 
 static enum status
@@ -113,10 +114,11 @@ deliver_message(struct txn *t, const struct delivery *d, struct delivery_rcpt *r
 	enum status st;
 
 	*blob_out = (struct blob_id){0};
+	CHECK(d->others >= 0 && d->others <= 1);
 	if (n > DELIVER_RCPTS_MAX)
 		return ST_LIMIT;
 	st = rcpts_check(t, d, rcpts, n, &takers);
-	if (st == ST_OK && takers)
+	if (st == ST_OK && takers + d->others > 0)
 		st = body_put(t, d, takers, blob_out);
 	for (size_t i = 0; i < n && st == ST_OK; i++) {
 		const struct delivery_rcpt *first = rcpt_earlier(rcpts, i);

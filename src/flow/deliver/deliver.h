@@ -38,12 +38,13 @@ struct delivery {
 	struct store_stage **stage; /* not NULL: instead of parts; stays the caller's */
 	uint64_t body_bytes;
 	uint64_t now_ms; /* wall clock: internal date */
+	int32_t others;	 /* references of the body beyond the accounts': the queue's */
 };
 
 /*
  * Inside a transaction. ST_OK: every result is set, also when nobody got it (then nothing was
  * written). Other statuses undo all (ST_LIMIT: more than fits; deliver in parts). May run again.
- * *blob_out: the body, 0 when nobody got it.
+ * *blob_out: the body, 0 when nobody got it and there are no others.
  */
 enum status deliver_message(struct txn *t, const struct delivery *d, struct delivery_rcpt *rcpts,
     size_t n, struct blob_id *blob_out) MUST_USE;

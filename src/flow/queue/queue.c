@@ -90,6 +90,16 @@ queue_put(struct txn *t, struct queue_message *m, const struct queue_new_rcpt *r
 	return st;
 }
 
+struct queue_id
+queue_next_id(struct txn *t)
+{
+	struct key k;
+	struct str value;
+	bool is_there = store_get(t, key_counter(&k, SCHEMA_COUNTER_QUEUE), &value) == ST_OK && value.n == 8;
+
+	return (struct queue_id){(is_there ? le64_get(value.p) : 0) + 1};
+}
+
 /* ---- reading ---- */
 
 enum status
@@ -339,40 +349,51 @@ news_keep(struct txn *t, const struct queue_message *m, const struct queue_news 
 }
 
 enum status
-queue_tried(struct txn *t, const struct queue_message *m, const struct queue_try *try, struct arena *a,
-    struct queue_news **news_out, size_t *n_out, bool *is_gone_out)
+queue_judge(const struct queue_message *m, const struct queue_rcpt *rcpts, size_t n, const struct queue_try *try, struct arena *a,
+    struct queue_news **news_out, size_t *n_out)
 {
-	struct queue_rcpt *rcpts;
-	struct queue_news *news;
-	struct result res;
-	size_t n, left;
-	enum status st = queue_rcpts(t, m->id, a, &rcpts, &n);
+	struct queue_news *news = arena_array(a, n + 1, sizeof(*news));
 
 	*n_out = 0;
-	if (st != ST_OK)
-		return st;
-	news = arena_array(a, n + 1, sizeof(*news));
+	*news_out = news;
 	if (news == NULL)
 		return ST_LIMIT;
-	left = n;
-	for (size_t i = 0; i < n && st == ST_OK; i++) {
+	for (size_t i = 0; i < n; i++) {
 		struct queue_news *w = &news[*n_out];
+		struct result res;
 		bool is_own;
+		enum status st;
 		if (!str_eq(rcpts[i].destination, try->destination))
 			continue;
 		st = result_of(try, rcpts[i].index, &res, &is_own);
 		if (st != ST_OK)
-			break;
-		/* Held before it went on its way; what happened to one held since counts. */
-		if (rcpts[i].state == QUEUE_HELD && !is_own)
+			return st;
+		/* Held before it went on its way; what happened to one held since counts. A try without a word changed nothing. */
+		if (!is_own && (rcpts[i].state == QUEUE_HELD || try->code == 0))
 			continue;
 		*w = (struct queue_news){.rcpt = rcpts[i]};
 		news_make(m, try, &res, w);
-		st = news_keep(t, m, w);
-		left -= w->verdict != QUEUE_DEFERRED;
 		++*n_out;
 	}
-	*news_out = news;
+	return ST_OK;
+}
+
+enum status
+queue_tried(struct txn *t, const struct queue_message *m, const struct queue_try *try, struct arena *a,
+    struct queue_news **news_out, size_t *n_out, bool *is_gone_out)
+{
+	struct queue_rcpt *rcpts;
+	size_t n, left;
+	enum status st = queue_rcpts(t, m->id, a, &rcpts, &n);
+
+	*n_out = 0;
+	if (st == ST_OK)
+		st = queue_judge(m, rcpts, n, try, a, news_out, n_out);
+	left = n;
+	for (size_t i = 0; i < *n_out && st == ST_OK; i++) {
+		st = news_keep(t, m, &(*news_out)[i]);
+		left -= (*news_out)[i].verdict != QUEUE_DEFERRED;
+	}
 	return st == ST_OK ? message_end(t, m, left, is_gone_out) : st;
 }
 

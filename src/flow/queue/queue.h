@@ -71,6 +71,8 @@ struct queue_options {
  */
 enum status queue_put(struct txn *t, struct queue_message *m, const struct queue_new_rcpt *rcpts, size_t n,
     const struct queue_options *o, uint64_t hold_until_ms) MUST_USE;
+/* The id that the next queue_put gives. */
+struct queue_id queue_next_id(struct txn *t);
 /* The destination of a path: its domain in normal form, or the literal as it is. Appends. */
 enum status queue_destination(struct str path, struct buf *out) MUST_USE;
 
@@ -114,7 +116,13 @@ struct queue_news {
 };
 
 /*
- * Applies it to every recipient of the destination that waits. *news_out in a. The message's record is gone when nothing is left of it, with its
+ * What it means for every recipient of the destination that waits; changes nothing. ST_SYNTAX: results is malformed. For whoever must
+ * prepare a notice before the transaction.
+ */
+enum status queue_judge(const struct queue_message *m, const struct queue_rcpt *rcpts, size_t n, const struct queue_try *r, struct arena *a,
+    struct queue_news **news_out, size_t *n_out) MUST_USE;
+/*
+ * Applies that to the queue as it is now. *news_out in a. The message's record is gone when nothing is left of it, with its
  * reference to the body (*is_gone_out): whoever needs the body for a notice takes a reference before.
  */
 enum status queue_tried(struct txn *t, const struct queue_message *m, const struct queue_try *r, struct arena *a,

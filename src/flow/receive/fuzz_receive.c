@@ -243,19 +243,32 @@ step(struct talk *t, struct str line)
 	turn(t);
 }
 
+static struct receive_peer
+peer_of(void *arg, const struct sock_addr *peer)
+{
+	(void)peer;
+	return *(const struct receive_peer *)arg;
+}
+
 static void
 talk_init(struct talk *t, uint8_t how)
 {
+	static struct receive_peer who;
 	struct receive_settings o = {.hostname = STR("mx.example"),
 	    .message_bytes_max = how & 2 ? 1000 : 10 << 20,
 	    .rcpts_max = how & 4 ? 2 : 1000,
 	    .messages_max = 3,
 	    .errors_max = 10,
 	    .command_timeout_ms = 300000,
-	    .data_timeout_ms = 600000};
+	    .data_timeout_ms = 600000,
+	    .greet_delay_ms = how & 16 ? 10 : 0,
+	    .tarpit_ms = how & 32 ? 100 : 0,
+	    .peer_of = peer_of,
+	    .peer_arg = &who};
 	struct sock_addr nobody = {.is_v4 = true};
 	int client[2], store[2];
 
+	who = (struct receive_peer){.is_exempt = (how & 8) != 0, .is_proxy = (how & 64) != 0, .may_xclient = (how & 128) != 0};
 	*t = (struct talk){0};
 	clock_init_fake(&t->clock, 1000);
 	t->loop = loop_new(&t->clock);
@@ -268,7 +281,7 @@ talk_init(struct talk *t, uint8_t how)
 	t->receive = receive_new(t->loop, store_of, t);
 	receive_set(t->receive, &o);
 	t->session = receive_accept(t->receive, NULL, client[0], &nobody,
-	    how & 1 ? SMTP_LMTP : SMTP_MTA, 0, (how & 8) != 0);
+	    how & 1 ? SMTP_LMTP : SMTP_MTA, 0);
 }
 
 static void

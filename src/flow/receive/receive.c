@@ -12,6 +12,8 @@
 enum {
 	/* Pipelined commands that wait while the store answers, besides one read. */
 	RECEIVE_INPUT_MAX = CONN_READ_BYTES + SMTP_LINE_MAX,
+	/* People mistype, lists have dead members: so many refusals cost a client no time. */
+	TARPIT_FREE = 5,
 	RECEIVE_HEAD_MAX = 2048,
 	RECEIVE_NAME_MAX = 255,
 };
@@ -22,14 +24,14 @@ static struct metric m_refused = METRIC_COUNTER("posthorn_smtp_refused_total", "
 
 /* The mail transaction of a session; exists from MAIL to its end. */
 struct mail {
-	struct buf reverse_path;
-	struct buf rcpts;	/* each u16 length + path: as DELIVER wants them */
-	struct buf body;	/* what is not staged yet */
-	struct buf rcpt;	/* the one the store is asked about */
+	struct buf reverse_path, envid;
+	struct buf rcpts;	/* as DELIVER wants them */
+	struct buf rcpt, orcpt;	/* the one the store is asked about */
+	struct intake intake;
 	uint64_t size_bytes;	/* SIZE= of MAIL */
-	uint32_t staged_unanswered;
+	uint64_t by_ms;		/* BY= of MAIL as a time, 0: none */
 	uint32_t rcpts_n, accounts_n;
-	bool is_staged, is_stage_failed;
+	uint8_t notify, flags, ret, by_mode;
 	bool is_delivering;	/* with the store, which answers for every recipient */
 };
 
@@ -41,10 +43,14 @@ struct session {
 	struct smtp_server smtp;
 	struct mail *mail;
 	char *name;		/* by DNS, NUL-terminated; NULL: not known */
+	struct loop_id timer;	/* until the greeting, or until a refused client may go on */
+	struct sock_addr accepted;	/* as the listener counts it */
 	uint64_t id, started_ms;
-	uint32_t messages_n;
+	uint32_t messages_n, refused_n;
+	uint32_t tarpitted_n;	/* refusals that have cost their time */
+	struct receive_peer who;
 	enum smtp_mode mode;
-	bool is_implicit_tls, is_exempt, is_paused, is_refused, is_ending;
+	bool is_implicit_tls, is_paused, is_refused, is_ending, is_greeted, is_tarpitted;
 };
 
 struct receive {
@@ -67,15 +73,17 @@ struct receive {
 /* ---- mail ---- */
 
 static struct mail *
-mail_new(void)
+mail_new(uint64_t session)
 {
 	struct mail *m = calloc(1, sizeof(*m));
 
 	CHECK(m != NULL);
 	buf_init(&m->reverse_path, SMTP_PATH_MAX + 2);
+	buf_init(&m->envid, SMTP_ENVID_MAX);
 	buf_init(&m->rcpts, RECEIVE_RCPTS_BYTES_MAX);
-	buf_init(&m->body, RECEIVE_INLINE_MAX + CONN_READ_BYTES);
 	buf_init(&m->rcpt, SMTP_PATH_MAX + 2);
+	buf_init(&m->orcpt, SMTP_ORCPT_MAX);
+	intake_init(&m->intake, session);
 	return m;
 }
 
@@ -88,9 +96,11 @@ mail_free(struct mail **mp)
 	if (m == NULL)
 		return;
 	buf_fini(&m->reverse_path);
+	buf_fini(&m->envid);
 	buf_fini(&m->rcpts);
-	buf_fini(&m->body);
 	buf_fini(&m->rcpt);
+	buf_fini(&m->orcpt);
+	intake_fini(&m->intake);
 	free(m);
 }
 
@@ -108,10 +118,8 @@ session_store(const struct session *s)
 static void
 session_forget(struct session *s)
 {
-	struct link *store = session_store(s);
-
-	if (s->mail != NULL && s->mail->is_staged && store != NULL)
-		(void)rec_stage_drop_put(link_out(store), &(struct rec_stage_drop){.session = s->id});
+	if (s->mail != NULL)
+		intake_forget(&s->mail->intake, session_store(s));
 	mail_free(&s->mail);
 }
 
@@ -119,7 +127,7 @@ static void
 session_deadline(struct session *s)
 {
 	const struct receive_settings *o = &s->r->settings;
-	bool in_data = s->mail != NULL && (s->mail->body.n > 0 || s->mail->is_staged);
+	bool in_data = s->mail != NULL && s->mail->intake.bytes > 0;
 
 	conn_deadline(s->conn, in_data ? o->data_timeout_ms : o->command_timeout_ms);
 }
@@ -128,7 +136,7 @@ session_deadline(struct session *s)
 static void
 session_go_on(struct session *s)
 {
-	if (s->is_paused) {
+	if (s->is_paused && !s->is_tarpitted) {
 		s->is_paused = false;
 		conn_resume(s->conn);
 	}
@@ -142,8 +150,33 @@ static void
 session_reply(struct session *s, unsigned code, struct str text)
 {
 	smtp_server_reply(&s->smtp, conn_out(s->conn), code, text);
-	if (code >= 400)
+	if (code >= 400) {
+		s->refused_n++;
 		metric_add(&m_refused, 1);
+	}
+}
+
+static uint64_t
+wall_ms(const struct session *s)
+{
+	return clock_wall_ms(loop_clock(s->r->loop));
+}
+
+static void
+mail_params(struct session *s, const struct smtp_event *ev)
+{
+	struct mail *m = s->mail;
+
+	m->size_bytes = ev->size_bytes;
+	m->flags = (uint8_t)((ev->body == SMTP_BODY_8BITMIME ? ENVELOPE_8BIT : 0) |
+	    (ev->body == SMTP_BODY_BINARYMIME ? ENVELOPE_BINARY : 0) | (ev->is_smtputf8 ? ENVELOPE_UTF8 : 0));
+	m->ret = ev->ret;
+	if (ev->has_by) {
+		m->by_ms = ev->by_s > 0 ? wall_ms(s) + (uint64_t)ev->by_s * 1000 : 1;
+		m->by_mode = (uint8_t)ev->by_mode;
+	}
+	(void)buf_put(&m->reverse_path, ev->path);
+	(void)buf_put(&m->envid, ev->envid);
 }
 
 static void
@@ -154,9 +187,8 @@ session_mail(struct session *s, const struct smtp_event *ev)
 	if (s->r->foothold != NULL)
 		(void)s->r->foothold(smtp_server_helo(&s->smtp));
 #endif
-	s->mail = mail_new();
-	s->mail->size_bytes = ev->size_bytes;
-	(void)buf_put(&s->mail->reverse_path, ev->path);
+	s->mail = mail_new(s->id);
+	mail_params(s, ev);
 	if (session_store(s) == NULL) {
 		mail_free(&s->mail);
 		session_reply(s, 451, STR("4.3.0 The mail store is not available at the moment, try again later"));
@@ -175,40 +207,26 @@ session_rcpt(struct session *s, const struct smtp_event *ev)
 		return;
 	}
 	buf_reset(&s->mail->rcpt);
+	buf_reset(&s->mail->orcpt);
 	(void)buf_put(&s->mail->rcpt, ev->path);
+	(void)buf_put(&s->mail->orcpt, ev->orcpt);
+	s->mail->notify = ev->notify;
 	(void)rec_route_put(link_out(store),
-	    &(struct rec_route){.session = s->id, .path = ev->path, .size_bytes = s->mail->size_bytes});
+	    &(struct rec_route){
+	        .session = s->id, .is_trusted = s->who.is_trusted, .path = ev->path, .size_bytes = s->mail->size_bytes});
 }
 
-/* What is gathered of a large body goes to the store; too much under way pauses the client. */
-static void
-session_stage(struct session *s)
-{
-	struct mail *m = s->mail;
-	struct link *store = session_store(s);
-
-	if (store == NULL)
-		m->is_stage_failed = true;
-	if (!m->is_stage_failed) {
-		(void)rec_stage_put(link_out(store), &(struct rec_stage){.session = s->id, .bytes = buf_str(&m->body)});
-		m->is_staged = true;
-		m->staged_unanswered += (uint32_t)m->body.n;
-	}
-	buf_reset(&m->body);
-	if (m->staged_unanswered > RECEIVE_STAGE_WINDOW && !s->is_paused) {
-		s->is_paused = true;
-		conn_pause(s->conn);
-	}
-}
-
+/* Too much under way to the store pauses the client. */
 static void
 session_chunk(struct session *s, struct str bytes)
 {
-	if (s->mail->is_stage_failed)
-		return;
-	CHECK(buf_put(&s->mail->body, bytes) == ST_OK);
-	if (s->mail->body.n >= RECEIVE_INLINE_MAX)
-		session_stage(s);
+	struct intake *i = &s->mail->intake;
+
+	intake_put(i, session_store(s), bytes);
+	if (intake_is_behind(i) && !s->is_paused) {
+		s->is_paused = true;
+		conn_pause(s->conn);
+	}
 }
 
 /* RFC 5321 4.4: the trace line that says where this message came from. */
@@ -235,7 +253,10 @@ head_put(struct session *s, struct buf *out)
 	/* With several recipients their addresses stay secret from each other (RFC 5321 7.2). */
 	if (s->mail->rcpts_n == 1) {
 		(void)buf_put(out, STR("\r\n\tfor <"));
-		(void)buf_put(out, str_from(buf_str(&s->mail->rcpts), 2));
+		struct cur c = cur_of(buf_str(&s->mail->rcpts));
+		struct str path;
+		if (cur_str16(&c, &path))
+			(void)buf_put(out, path);
 		(void)buf_put_c(out, '>');
 	}
 	(void)buf_put(out, STR("; "));
@@ -254,37 +275,56 @@ session_fail_message(struct session *s, unsigned code, struct str text)
 }
 
 static void
-session_end(struct session *s)
+session_deliver(struct session *s, struct link *store)
 {
-	struct link *store = session_store(s);
 	struct mail *m = s->mail;
 	struct buf head;
 
-	if (m->is_staged && m->body.n > 0)
-		session_stage(s);
-	if (store == NULL) {
-		session_fail_message(s, 451, STR("4.3.0 The mail store is not available at the moment, try again later"));
-		return;
-	}
-	if (m->is_stage_failed) {
-		session_fail_message(s, 452, STR("4.3.1 The mail store has no room for this message at the moment, try again later"));
-		return;
-	}
+	if (m->intake.header.is_auto)
+		m->flags |= ENVELOPE_AUTO;
 	buf_init(&head, RECEIVE_HEAD_MAX);
 	head_put(s, &head);
 	(void)rec_deliver_put(link_out(store),
 	    &(struct rec_deliver){.session = s->id,
+	        .is_trusted = s->who.is_trusted,
 	        .reverse_path = buf_str(&m->reverse_path),
 	        .rcpts = buf_str(&m->rcpts),
 	        .head = buf_str(&head),
+	        .message_id = header_scan_message_id(&m->intake.header),
+	        .flags = m->flags,
+	        .ret = m->ret,
+	        .envid = buf_str(&m->envid),
+	        .by_ms = m->by_ms,
+	        .by_mode = m->by_mode,
+	        .priority = ENVELOPE_PRIORITY_ZERO,
 	        .is_each = s->mode == SMTP_LMTP,
-	        .is_staged = m->is_staged,
-	        .body = m->is_staged ? STR_NULL : buf_str(&m->body)});
+	        .is_staged = m->intake.is_staged,
+	        .body = m->intake.is_staged ? STR_NULL : buf_str(&m->intake.body)});
 	buf_fini(&head);
 	m->is_delivering = true;
-	s->r->counters.bytes += m->body.n;
+	s->r->counters.bytes += m->intake.bytes;
 	/* The store has its copy; a session that waits holds no body. */
-	buf_fini(&m->body);
+	buf_fini(&m->intake.body);
+}
+
+static void
+session_end(struct session *s, const struct smtp_event *ev)
+{
+	struct link *store = session_store(s);
+	struct intake *i = &s->mail->intake;
+
+	if (ev->is_unterminated)
+		intake_put(i, store, STR("\r\n"));
+	intake_end(i, store);
+	if (store == NULL)
+		session_fail_message(s, 451, STR("4.3.0 The mail store is not available at the moment, try again later"));
+	else if (i->is_failed)
+		session_fail_message(s, 452, STR("4.3.1 The mail store has no room for this message at the moment, try again later"));
+	else if (i->header.hops > HEADER_HOPS_MAX)
+		/* RFC 5321 6.3 */
+		session_fail_message(s, 554, STR("5.4.6 This message has been through too many servers, it goes in circles"));
+	else
+		session_deliver(s, store);
 }
 
 static void
@@ -293,6 +333,38 @@ session_starttls(struct session *s)
 	/* The machine has ended; the next one begins when the handshake is done and knows nothing of this one. */
 	session_forget(s);
 	conn_start_tls(s->conn, s->tls);
+}
+
+/* Who the client is to us, by its address; also when a proxy has said which it is. */
+static void
+session_classify(struct session *s)
+{
+	const struct receive_settings *o = &s->r->settings;
+
+	if (o->peer_of != NULL)
+		s->who = o->peer_of(o->peer_arg, conn_peer(s->conn));
+	smtp_server_set_xclient(&s->smtp, s->who.may_xclient);
+}
+
+/* XCLIENT: a proxy of ours speaks for somebody. Only what is an address counts; the rest is what the proxy says of itself. */
+static void
+session_xclient(struct session *s, struct str attributes)
+{
+	struct smtp_xclient x;
+	struct sock_addr peer;
+
+	session_forget(s);
+	if (smtp_xclient_take(attributes, &x) != ST_OK)
+		return;
+	if (x.addr.what == SMTP_XCLIENT_GIVEN && sock_ip_parse(x.addr.text, &peer) == ST_OK) {
+		peer.port = x.port;
+		conn_set_peer(s->conn, &peer);
+		free(s->name);
+		s->name = NULL;
+		session_classify(s);
+	}
+	if (x.name.what == SMTP_XCLIENT_GIVEN)
+		receive_set_name(s->r, s->id, x.name.text);
 }
 
 /* False: this input is over for now. */
@@ -319,7 +391,7 @@ session_event(struct session *s, const struct smtp_event *ev)
 		session_chunk(s, ev->bytes);
 		return true;
 	case SMTP_EV_END:
-		session_end(s);
+		session_end(s, ev);
 		return true;
 	case SMTP_EV_ABORT:
 		session_forget(s);
@@ -330,6 +402,14 @@ session_event(struct session *s, const struct smtp_event *ev)
 	case SMTP_EV_CLOSE:
 		conn_close(s->conn);
 		return false;
+	case SMTP_EV_XCLIENT:
+		session_xclient(s, ev->bytes);
+		return true;
+	case SMTP_EV_AUTH:
+	case SMTP_EV_AUTH_LINE:
+	case SMTP_EV_AUTH_CANCEL:
+		/* Not offered here. */
+		return true;
 	}
 	return false;
 }
@@ -349,6 +429,76 @@ session_drive(struct session *s, struct cur *in)
 	}
 }
 
+/* ---- clients that do not behave ---- */
+
+static void
+on_tarpit_over(void *arg)
+{
+	struct session *s = arg;
+
+	s->timer = (struct loop_id){0};
+	s->is_tarpitted = false;
+	session_go_on(s);
+}
+
+/* Each refusal beyond the first few costs a moment: who tries names from a dictionary gets through few of them. */
+static void
+session_tarpit(struct session *s)
+{
+	uint32_t refused = s->refused_n + s->smtp.errors;
+
+	if (s->who.is_exempt || s->r->settings.tarpit_ms == 0 || refused <= TARPIT_FREE || refused == s->tarpitted_n || s->is_tarpitted)
+		return;
+	s->tarpitted_n = refused;
+	s->is_tarpitted = true;
+	s->timer = loop_timer_add(s->r->loop, s->r->settings.tarpit_ms, on_tarpit_over, s);
+	if (!s->is_paused) {
+		s->is_paused = true;
+		conn_pause(s->conn);
+	}
+}
+
+static void
+session_greet(struct session *s)
+{
+	s->is_greeted = true;
+	smtp_server_greet(&s->smtp, conn_out(s->conn));
+	session_deadline(s);
+}
+
+static void
+on_greet(void *arg)
+{
+	struct session *s = arg;
+
+	s->timer = (struct loop_id){0};
+	session_greet(s);
+}
+
+/* RFC 5321 3.1, 4.3.1: a client waits for the greeting; programs that only push spam do not. */
+static void
+session_too_early(struct session *s, struct cur *in)
+{
+	loop_timer_del(s->r->loop, &s->timer);
+	in->p = in->end;
+	s->is_refused = true;
+	smtp_server_refuse(&s->smtp, conn_out(s->conn), STR("554 5.5.1 You spoke before the greeting, no service"));
+	log_event(LOG_INFO, "smtp.early_talker", LOG_U64("session", s->id));
+	conn_close(s->conn);
+}
+
+/* The greeting, at once or after the time that it takes to see who talks first. */
+static void
+session_begin(struct session *s)
+{
+	if (s->who.is_exempt || s->r->settings.greet_delay_ms == 0 || s->mode == SMTP_LMTP)
+		session_greet(s);
+	else
+		s->timer = loop_timer_add(s->r->loop, s->r->settings.greet_delay_ms, on_greet, s);
+}
+
+/* ---- the connection ---- */
+
 static void
 on_input(void *arg, struct conn *c, struct cur *in)
 {
@@ -358,10 +508,29 @@ on_input(void *arg, struct conn *c, struct cur *in)
 	(void)c;
 	if (s->is_refused)
 		return;
+	if (!s->is_greeted) {
+		session_too_early(s, in);
+		return;
+	}
 	session_drive(s, in);
 	/* A line that comes byte by byte has the time of one line. */
 	if (in->p != before)
 		session_deadline(s);
+	session_tarpit(s);
+}
+
+/* Behind a proxy: now we know who it is. */
+static void
+on_connected(void *arg, struct conn *c)
+{
+	struct session *s = arg;
+
+	(void)c;
+	if (s->is_greeted || s->timer.v != 0 || s->is_refused)
+		return;
+	session_classify(s);
+	if (!s->is_implicit_tls)
+		session_begin(s);
 }
 
 static void
@@ -378,7 +547,7 @@ session_conf(const struct session *s)
 {
 	bool starttls = s->tls != NULL && !s->is_implicit_tls;
 
-	return &s->r->conf[s->mode][starttls][s->is_exempt];
+	return &s->r->conf[s->mode][starttls][s->who.is_exempt];
 }
 
 static void
@@ -387,10 +556,12 @@ on_tls_done(void *arg, struct conn *c)
 	struct session *s = arg;
 
 	/* RFC 3207 4.2: the client starts again; nothing said in clear counts. */
+	(void)c;
 	smtp_server_init(&s->smtp, session_conf(s), true);
-	if (s->is_implicit_tls)
-		smtp_server_greet(&s->smtp, conn_out(c));
+	smtp_server_set_xclient(&s->smtp, s->who.may_xclient);
 	session_deadline(s);
+	if (s->is_implicit_tls)
+		session_begin(s);
 }
 
 static void
@@ -401,9 +572,12 @@ on_closed(void *arg, struct conn *c, enum conn_end why)
 
 	if (why != CONN_END_LOCAL && why != CONN_END_EOF)
 		log_event(LOG_DEBUG, "smtp.closed", LOG_U64("session", s->id), LOG_U64("why", why));
+	(void)c;
 	session_forget(s);
+	loop_timer_del(r->loop, &s->timer);
+	/* By the address it was accepted with: a proxy may have named another since. */
 	if (s->from != NULL)
-		listener_release(s->from, conn_peer(c));
+		listener_release(s->from, &s->accepted);
 	slots_del(&r->sessions, s->id);
 	free(s->name);
 	free(s);
@@ -412,11 +586,10 @@ on_closed(void *arg, struct conn *c, enum conn_end why)
 }
 
 static const struct conn_handler session_handler = {
-    .input = on_input, .timeout = on_timeout, .tls_done = on_tls_done, .closed = on_closed};
+    .connected = on_connected, .input = on_input, .timeout = on_timeout, .tls_done = on_tls_done, .closed = on_closed};
 
 uint64_t
-receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, enum smtp_mode mode,
-    unsigned tls, bool is_exempt)
+receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer, enum smtp_mode mode, unsigned tls)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
@@ -424,16 +597,19 @@ receive_accept(struct receive *r, struct listener *from, int fd, const struct so
 	s->r = r;
 	s->from = from;
 	s->mode = mode;
+	s->accepted = *peer;
 	s->started_ms = clock_wall_ms(loop_clock(r->loop));
-	s->is_exempt = is_exempt;
 	s->tls = tls != 0 ? r->tls : NULL;
 	s->is_implicit_tls = tls == 2 && s->tls != NULL;
 	s->id = slots_add(&r->sessions, s);
 	CHECK(s->id != 0);
-	smtp_server_init(&s->smtp, session_conf(s), false);
 	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
 	/* A socket that was reset no longer knows, and the listener counts by it. */
 	conn_set_peer(s->conn, peer);
+	if (r->settings.peer_of != NULL)
+		s->who = r->settings.peer_of(r->settings.peer_arg, peer);
+	smtp_server_init(&s->smtp, session_conf(s), false);
+	smtp_server_set_xclient(&s->smtp, s->who.may_xclient);
 	r->counters.sessions++;
 	metric_add(&m_sessions, 1);
 	if (log_is_on(LOG_DEBUG)) {
@@ -443,11 +619,13 @@ receive_accept(struct receive *r, struct listener *from, int fd, const struct so
 		log_event(LOG_DEBUG, "smtp.session", LOG_U64("session", s->id), LOG_STR("peer", buf_str(&ip)));
 		buf_fini(&ip);
 	}
+	session_deadline(s);
+	if (s->who.is_proxy)
+		conn_expect_proxy(s->conn);
 	if (s->is_implicit_tls)
 		conn_start_tls(s->conn, s->tls);
-	else
-		smtp_server_greet(&s->smtp, conn_out(s->conn));
-	session_deadline(s);
+	else if (!s->who.is_proxy)
+		session_begin(s);
 	return s->id;
 }
 
@@ -459,6 +637,7 @@ receive_refuse(struct receive *r, int fd)
 	CHECK(s != NULL);
 	s->r = r;
 	s->is_refused = true;
+	s->is_greeted = true;
 	s->id = slots_add(&r->sessions, s);
 	smtp_server_init(&s->smtp, &r->conf[SMTP_MTA][0][0], false);
 	s->conn = conn_new_fd(r->loop, fd, &session_handler, s, RECEIVE_INPUT_MAX);
@@ -491,15 +670,15 @@ on_route_answer(struct receive *r, struct cur *c)
 		a.text = STR("4.5.3 Too many recipients for one message, send it to the rest separately");
 	}
 	if (a.code == 250) {
-		char n[2];
-		le16_put(n, (uint16_t)s->mail->rcpt.n);
-		(void)buf_put(&s->mail->rcpts, str_of(n, 2));
-		(void)buf_put(&s->mail->rcpts, buf_str(&s->mail->rcpt));
+		(void)buf_put_str16(&s->mail->rcpts, buf_str(&s->mail->rcpt));
+		(void)buf_put_c(&s->mail->rcpts, (char)s->mail->notify);
+		(void)buf_put_str16(&s->mail->rcpts, buf_str(&s->mail->orcpt));
 		s->mail->rcpts_n++;
 		s->mail->accounts_n += a.accounts;
 	}
 	buf_reset(&s->mail->rcpt);
 	session_reply(s, a.code, a.text);
+	session_tarpit(s);
 	session_go_on(s);
 	return true;
 }
@@ -569,7 +748,7 @@ on_deliver_answer(struct receive *r, struct cur *c)
 		return false;
 	s->messages_n++;
 	/* The store has taken or dropped what was staged. */
-	s->mail->is_staged = false;
+	s->mail->intake.is_staged = false;
 	mail_free(&s->mail);
 	session_go_on(s);
 	return true;
@@ -584,11 +763,10 @@ on_stage_answer(struct receive *r, struct cur *c)
 	if (!rec_stage_answer_take(c, &a))
 		return false;
 	s = slots_get(&r->sessions, a.session);
-	if (s == NULL || s->mail == NULL || !s->mail->is_staged)
+	if (s == NULL || s->mail == NULL || !s->mail->intake.is_staged)
 		return true;
-	s->mail->staged_unanswered -= (uint32_t)size_min(a.bytes_n, s->mail->staged_unanswered);
-	s->mail->is_stage_failed |= a.ok == 0;
-	if (s->mail->staged_unanswered <= RECEIVE_STAGE_WINDOW && !smtp_server_is_waiting(&s->smtp))
+	intake_staged(&s->mail->intake, a.bytes_n, a.ok != 0);
+	if (!intake_is_behind(&s->mail->intake) && !smtp_server_is_waiting(&s->smtp))
 		session_go_on(s);
 	return true;
 }
@@ -614,12 +792,7 @@ receive_store_down(struct receive *r)
 	while ((s = slots_next(&r->sessions, &it)) != NULL) {
 		if (s->mail == NULL)
 			continue;
-		if (s->mail->is_staged) {
-			/* Its first half went down with the store. */
-			s->mail->is_staged = false;
-			s->mail->is_stage_failed = true;
-			s->mail->staged_unanswered = 0;
-		}
+		intake_store_down(&s->mail->intake);
 		if (!smtp_server_is_waiting(&s->smtp)) {
 			session_go_on(s);
 		} else if (s->mail->rcpt.n > 0) {
@@ -707,6 +880,9 @@ receive_set(struct receive *r, const struct receive_settings *o)
 			c->mode = (enum smtp_mode)mode;
 			c->is_starttls_offered = (k & 1) != 0;
 			c->is_auth_required = mode == SMTP_SUBMISSION;
+			c->is_chunking_offered = true;
+			c->is_dsn_offered = true;
+			c->is_xclient_offered = true;
 			/* Our own hosts may keep a connection as long as they like. */
 			if (k >> 1)
 				c->messages_max = UINT32_MAX;

@@ -9,25 +9,36 @@
 #define POSTHORN_FLOW_RECEIVE_RECEIVE_H
 
 #include "base/slots.h"
+#include "flow/receive/intake.h"
 #include "ipc/link.h"
 #include "net/conn.h"
 #include "net/listen.h"
 #include "protocols/smtp/smtp_server.h"
 
-#define RECEIVE_INLINE_MAX (256 * 1024)
-/* Staged bytes under way to the store, per session, before we stop reading from the client. */
-#define RECEIVE_STAGE_WINDOW (1u << 20)
 /* Accounts that one transaction delivers to (flow/deliver), aliases counted as what they lead to. */
 #define RECEIVE_ACCOUNTS_MAX 1000
 #define RECEIVE_SESSIONS_MAX 100000
-/* Reverse-path, recipients and what SMTP adds to them: 1,000 recipients of 254 bytes. */
-#define RECEIVE_RCPTS_BYTES_MAX (1000u * 260)
+/* 1,000 recipients of 254 bytes with an ORCPT of 500 each. */
+#define RECEIVE_RCPTS_BYTES_MAX (1000u * 760)
+
+/* What a client is to us by its address. */
+struct receive_peer {
+	bool is_exempt;		/* no limits of messages, no delays */
+	bool is_trusted;	/* may send to other hosts without a login */
+	bool is_proxy;		/* its connections begin with a PROXY header */
+	bool may_xclient;
+};
+typedef struct receive_peer receive_peer_fn(void *arg, const struct sock_addr *peer);
 
 struct receive_settings {
 	struct str hostname;		/* borrowed until the next receive_set */
 	uint64_t message_bytes_max;
 	uint32_t rcpts_max, messages_max, errors_max;
 	uint64_t command_timeout_ms, data_timeout_ms;
+	/* Before the greeting, and after each refusal beyond the first few; 0: none. */
+	uint64_t greet_delay_ms, tarpit_ms;
+	receive_peer_fn *peer_of;	/* NULL: everybody is a stranger. arg borrowed */
+	void *peer_arg;
 };
 
 struct receive_counters {
@@ -44,9 +55,9 @@ void receive_set(struct receive *r, const struct receive_settings *s);
 /* Certificates for STARTTLS and implicit TLS; borrowed; NULL: none. */
 void receive_set_tls(struct receive *r, struct tls_context *tls);
 
-/* Returns its id. Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. is_exempt: no limit of messages. */
+/* Returns its id. Starts a session on fd (taken). from is told by listener_release when it ends. tls: 0 off, 1 STARTTLS offered, 2 implicit. */
 uint64_t receive_accept(struct receive *r, struct listener *from, int fd, const struct sock_addr *peer,
-    enum smtp_mode mode, unsigned tls, bool is_exempt);
+    enum smtp_mode mode, unsigned tls);
 /* Over a limit: 421 and close. */
 void receive_refuse(struct receive *r, int fd);
 

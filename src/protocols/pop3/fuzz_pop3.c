@@ -134,11 +134,16 @@ on_event(struct talk *t, const struct pop3_event *ev)
 		break;
 	case POP3_EV_LOGIN:
 		CHECK(ev->user.n > 0 && ev->user.n <= POP3_USER_MAX);
-		CHECK(ev->password.n > 0 && ev->password.n <= POP3_PASSWORD_MAX);
+		CHECK(ev->password.n > 0 && ev->password.n < POP3_LINE_MAX);
 		login_answer(t);
 		break;
-	case POP3_EV_SCRAM:
-		if (ev->sasl_step < 2 && answer_is_yes(t))
+	case POP3_EV_SASL_END:
+		CHECK(t->is_tls && !t->is_in);
+		break;
+	case POP3_EV_SASL:
+		CHECK((ev->sasl_step == 0) == (ev->user.n > 0));
+		CHECK(ev->has_sasl_bytes || (ev->sasl_step == 0 && ev->sasl_bytes.n == 0));
+		if (ev->sasl_step < 3 && answer_is_yes(t))
 			pop3_server_challenge(t->s, &t->out, str_take(ev->sasl_bytes, 100));
 		else
 			login_answer(t);
@@ -199,6 +204,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	buf_init(&t.in, 1 << 20);
 	buf_init(&t.out, POP3_OUT_MAX);
 	t.s = pop3_server_new(&conf, t.is_tls, false);
+	pop3_server_mechanisms(t.s, STR("SCRAM-SHA-256 PLAIN LOGIN"));
 	while (rest.n > 0 && !t.is_over) {
 		size_t n = way == 15 ? rest.n : way == 0 ? str_find_char(rest, '\n') + 1 : way;
 		feed(&t, str_take(rest, n));

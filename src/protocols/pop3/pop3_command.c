@@ -84,27 +84,29 @@ run_pass(struct command *c)
 }
 
 static bool
+sasl_event(struct command *c, bool has_bytes)
+{
+	struct pop3_server *s = c->s;
+
+	c->ev->kind = POP3_EV_SASL;
+	c->ev->has_sasl_bytes = has_bytes;
+	c->ev->sasl_bytes = buf_str(&s->secret);
+	c->ev->sasl_step = s->sasl_step;
+	s->state = POP3_S_SASL_WAIT;
+	return true;
+}
+
+/* True: the owner, who was asked before, is told. */
+static bool
 sasl_refuse(struct command *c, struct str text)
 {
 	c->s->state = POP3_S_AUTHORIZATION;
 	pop3_secret_wipe(c->s);
-	return error(c, text);
-}
-
-/* RFC 4616 2: [authzid] NUL authcid NUL passwd. To act for somebody else is not offered. */
-static bool
-plain_run(struct command *c, struct str message)
-{
-	struct str authzid, user, password, rest;
-
-	if (!str_split(message, 0, &authzid, &rest) || !str_split(rest, 0, &user, &password) ||
-	    str_find_char(password, 0) < password.n || user.n == 0 || password.n == 0)
-		return sasl_refuse(c, STR("malformed PLAIN response"));
-	if (user.n > POP3_USER_MAX || password.n > POP3_PASSWORD_MAX)
-		return sasl_refuse(c, STR("[AUTH] name or password too long"));
-	if (authzid.n > 0 && !str_eq(authzid, user))
-		return sasl_refuse(c, STR("[AUTH] no authorization identity but your own"));
-	return login_event(c, user, password);
+	(void)error(c, text);
+	if (c->s->sasl_step == 0)
+		return false;
+	c->ev->kind = POP3_EV_SASL_END;
+	return true;
 }
 
 /* RFC 5034 4: a response in base64 that must be strict. */
@@ -121,15 +123,21 @@ sasl_response(struct command *c, struct str text)
 	}
 	if (st != ST_OK)
 		return sasl_refuse(c, STR("not base64"));
-	if (!s->is_scram)
-		return plain_run(c, buf_str(&s->secret));
-	c->ev->kind = POP3_EV_SCRAM;
-	c->ev->sasl_bytes = buf_str(&s->secret);
-	c->ev->sasl_step = s->sasl_step;
-	if (s->sasl_step == 0)
-		c->ev->user = STR("SCRAM-SHA-256");
-	s->state = POP3_S_SCRAM_WAIT;
-	return true;
+	return sasl_event(c, true);
+}
+
+/* The name as it was offered. */
+static bool
+mechanism_find(const struct pop3_server *s, struct str name, struct str *out)
+{
+	struct str rest = s->mechanisms;
+
+	while (rest.n > 0) {
+		(void)str_split(rest, ' ', out, &rest);
+		if (str_eq_ci(name, *out))
+			return true;
+	}
+	return false;
 }
 
 static bool
@@ -140,19 +148,14 @@ run_auth(struct command *c)
 
 	if (!login_may_begin(c))
 		return false;
-	c->s->is_scram = str_eq_ci(mechanism, STR("SCRAM-SHA-256"));
-	if (!c->s->is_scram && !str_eq_ci(mechanism, STR("PLAIN")))
+	if (!mechanism_find(c->s, mechanism, &c->ev->user))
 		return error(c, STR("mechanism not offered"));
 	c->s->sasl_step = 0;
 	pop3_secret_wipe(c->s);
-	if (has_initial) {
-		/* RFC 5034 4: "=" is the empty initial response. */
-		bool is_empty = str_eq(initial, STR("="));
-		return sasl_response(c, is_empty ? STR_NULL : initial);
-	}
-	buf_put(c->out, STR("+ \r\n"));
-	c->s->state = POP3_S_SASL_LINE;
-	return false;
+	if (!has_initial)
+		return sasl_event(c, false);
+	/* RFC 5034 4: "=" is the empty initial response. */
+	return sasl_response(c, str_eq(initial, STR("=")) ? STR_NULL : initial);
 }
 
 bool
@@ -196,7 +199,9 @@ run_capa(struct command *c)
 		return false;
 	buf_put(c->out, STR("+OK capabilities follow\r\nTOP\r\nUIDL\r\n"));
 	if (pop3_can_login(s))
-		buf_put(c->out, STR("USER\r\nSASL PLAIN SCRAM-SHA-256\r\n"));
+		buf_put(c->out, STR("USER\r\n"));
+	if (pop3_can_login(s) && s->mechanisms.n > 0)
+		buf_putf(c->out, "SASL %.*s\r\n", STR_ARG(s->mechanisms));
 	if (s->conf->is_stls_offered && !s->is_tls && !is_in)
 		buf_put(c->out, STR("STLS\r\n"));
 	buf_put(c->out, STR("RESP-CODES\r\nAUTH-RESP-CODE\r\nPIPELINING\r\n"));

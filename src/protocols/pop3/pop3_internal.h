@@ -9,7 +9,7 @@ enum pop3_state {
 	POP3_S_AUTHORIZATION,
 	POP3_S_LOGIN_WAIT,
 	POP3_S_SASL_LINE, /* the next line is the client's response */
-	POP3_S_SCRAM_WAIT,
+	POP3_S_SASL_WAIT,
 	POP3_S_TRANSACTION,
 	POP3_S_LISTING, /* LIST or UIDL from list_at on */
 	POP3_S_RETR_WAIT,
@@ -21,9 +21,9 @@ enum pop3_state {
 
 struct pop3_server {
 	const struct pop3_server_conf *conf;
+	struct str mechanisms;
 	uint8_t state, skip_state;
 	bool is_tls, is_cleartext_ok, expire_0;
-	bool is_scram;	 /* the SASL exchange is SCRAM, else PLAIN */
 	bool is_uidl;	 /* of the listing */
 	bool is_last_cr; /* the last skipped byte of an over-long line */
 	uint32_t errors, tries, sasl_step, skipped_bytes;

@@ -40,6 +40,13 @@ pop3_server_free(struct pop3_server **s)
 	*s = NULL;
 }
 
+void
+pop3_server_mechanisms(struct pop3_server *s, struct str names)
+{
+	CHECK(names.n + sizeof("SASL \r\n") <= POP3_REPLY_LINE_MAX);
+	s->mechanisms = names;
+}
+
 bool
 pop3_can_login(const struct pop3_server *s)
 {
@@ -51,7 +58,7 @@ pop3_server_is_waiting(const struct pop3_server *s)
 {
 	switch ((enum pop3_state)s->state) {
 	case POP3_S_LOGIN_WAIT:
-	case POP3_S_SCRAM_WAIT:
+	case POP3_S_SASL_WAIT:
 	case POP3_S_RETR_WAIT:
 	case POP3_S_BODY:
 	case POP3_S_UPDATE_WAIT:
@@ -158,7 +165,7 @@ bits_new(uint32_t n)
 static void
 login_answer_is_due(const struct pop3_server *s)
 {
-	CHECK(s->state == POP3_S_LOGIN_WAIT || s->state == POP3_S_SCRAM_WAIT);
+	CHECK(s->state == POP3_S_LOGIN_WAIT || s->state == POP3_S_SASL_WAIT);
 }
 
 void
@@ -210,7 +217,7 @@ pop3_server_login_fail(
 void
 pop3_server_challenge(struct pop3_server *s, struct buf *out, struct str server_bytes)
 {
-	CHECK(s->state == POP3_S_SCRAM_WAIT && server_bytes.n <= POP3_CHALLENGE_MAX);
+	CHECK(s->state == POP3_S_SASL_WAIT && server_bytes.n <= POP3_CHALLENGE_MAX);
 	buf_put(out, STR("+ "));
 	(void)base64_encode(server_bytes, out);
 	buf_put(out, STR("\r\n"));
@@ -394,7 +401,7 @@ step(struct pop3_server *s, struct cur *in, struct buf *out, struct pop3_event *
 	case POP3_S_LINE_SKIP:
 		return line_skip(s, in, out);
 	case POP3_S_LOGIN_WAIT:
-	case POP3_S_SCRAM_WAIT:
+	case POP3_S_SASL_WAIT:
 	case POP3_S_RETR_WAIT:
 	case POP3_S_BODY:
 	case POP3_S_UPDATE_WAIT:

@@ -32,8 +32,9 @@ struct pop3_message {
 
 enum pop3_event_kind {
 	POP3_EV_MORE,
-	POP3_EV_LOGIN,		/* [answer: pop3_server_login_ok / _login_fail] user, password (USER/PASS and AUTH PLAIN; borrowed until the answer... copy what you keep) */
-	POP3_EV_SCRAM,		/* [answer: pop3_server_challenge / login_ok / login_fail] sasl_bytes: decoded client bytes; mechanism name in user at the first step (sasl_step 0) */
+	POP3_EV_LOGIN,		/* [answer: pop3_server_login_ok / _login_fail] user, password (USER and PASS; borrowed until the answer... copy what you keep) */
+	POP3_EV_SASL,		/* [answer: pop3_server_challenge / login_ok / login_fail] sasl_bytes: decoded client bytes; the first time (sasl_step 0) the mechanism in user, and has_sasl_bytes false when there was no initial response: the first challenge is wanted */
+	POP3_EV_SASL_END,	/* the client gave the exchange up ("*", or a line that is none); already replied to */
 	POP3_EV_RETR,		/* [answer: pop3_server_body... then _body_end, or pop3_server_fail] index, top_lines (-1: whole) */
 	POP3_EV_UPDATE,		/* [answer: pop3_server_update_ok / pop3_server_fail] QUIT in transaction state: delete what is marked */
 	POP3_EV_FLUSH,
@@ -46,6 +47,7 @@ struct pop3_event {
 	struct str user, password;
 	struct str sasl_bytes;
 	unsigned sasl_step;
+	bool has_sasl_bytes;
 	uint32_t index;
 	int64_t top_lines;
 };
@@ -55,6 +57,8 @@ struct pop3_server;
 /* is_cleartext_ok: login allowed without TLS (both ends are the same host). conf borrowed. Takes about 200 bytes until login. */
 struct pop3_server *pop3_server_new(const struct pop3_server_conf *conf, bool is_tls, bool is_cleartext_ok);
 void pop3_server_free(struct pop3_server **s);
+/* What AUTH takes, e.g. "SCRAM-SHA-256 PLAIN", as CAPA shows it; without this call there is no SASL. Borrowed for the life of s. */
+void pop3_server_mechanisms(struct pop3_server *s, struct str names);
 void pop3_server_greet(struct pop3_server *s, struct buf *out);
 struct pop3_event pop3_server_next(struct pop3_server *s, struct cur *in, struct buf *out);
 bool pop3_server_is_waiting(const struct pop3_server *s);

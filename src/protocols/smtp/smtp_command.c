@@ -6,6 +6,7 @@
 struct command {
 	struct smtp_server *s;
 	struct str arg;
+	bool is_last; /* nothing follows in the input */
 	struct buf *out;
 	struct smtp_event *ev;
 };
@@ -18,6 +19,8 @@ transaction_forget(struct command *c)
 
 	c->s->is_in_transaction = false;
 	c->s->is_smtputf8 = false;
+	c->s->body = SMTP_BODY_7BIT;
+	c->s->content = SMTP_C_NONE;
 	c->s->rcpts = 0;
 	if (was_open)
 		c->ev->kind = SMTP_EV_ABORT;
@@ -89,19 +92,9 @@ run_helo(struct command *c)
 static bool
 run_ehlo(struct command *c)
 {
-	const struct smtp_server_conf *conf = c->s->conf;
-
 	if (!helo_accept(c, true))
 		return false;
-	smtp_reply_put(c->out, 250, '-', conf->hostname);
-	smtp_reply_put(c->out, 250, '-', STR("PIPELINING"));
-	buf_putf(c->out, "250-SIZE %llu\r\n", (unsigned long long)conf->message_bytes_max);
-	smtp_reply_put(c->out, 250, '-', STR("8BITMIME"));
-	smtp_reply_put(c->out, 250, '-', STR("SMTPUTF8"));
-	/* RFC 3207 4.2: not offered again under TLS. */
-	if (conf->is_starttls_offered && !c->s->is_tls)
-		smtp_reply_put(c->out, 250, '-', STR("STARTTLS"));
-	reply(c, 250, STR("ENHANCEDSTATUSCODES"));
+	smtp_ehlo_put(c->s, c->out);
 	return transaction_forget(c);
 }
 
@@ -117,6 +110,9 @@ params_error(struct command *c, enum status st)
 	/* RFC 5321 4.1.1.11 */
 	if (st == ST_UNSUPPORTED)
 		return error(c, 555, STR("5.5.4 parameter not recognised"));
+	/* RFC 2852 3: 55z */
+	if (st == ST_DENIED)
+		return error(c, 555, STR("5.5.4 the deliver-by time is too short"));
 	return error(c, 501, STR("5.5.4 syntax error in parameters"));
 }
 
@@ -134,20 +130,13 @@ clause_take(struct cur *in, const char *keyword, bool allow_empty, struct addres
 }
 
 static void
-event_of_address(struct smtp_event *ev, enum smtp_event_kind kind, const struct address *a)
+event_set_address(struct smtp_event *ev, enum smtp_event_kind kind, const struct address *a)
 {
 	ev->kind = kind;
 	ev->local = a->local;
 	ev->domain = a->domain;
 	/* The two lie beside each other in the line, the @ between them. */
 	ev->path = a->domain.n > 0 ? str_of(a->local.p, a->local.n + 1 + a->domain.n) : a->local;
-}
-
-static void
-wait_for_answer(struct smtp_server *s, enum smtp_state state)
-{
-	s->state = (uint8_t)state;
-	s->replies_due = 1;
 }
 
 /* The order of commands and the counts, before the arguments are looked at. False: answered. */
@@ -166,11 +155,30 @@ mail_may_begin(struct command *c)
 	return true;
 }
 
+/* What MAIL asks for and cannot have. False: answered. */
+static bool
+mail_may_be(struct command *c, enum status st, const struct address *a, const struct smtp_event *ev)
+{
+	if (st != ST_OK && st != ST_LIMIT)
+		return params_error(c, st);
+	/* RFC 1870 6.1 (2) */
+	if (st == ST_LIMIT || ev->size_bytes > c->s->conf->message_bytes_max) {
+		reply(c, 552, STR("5.3.4 message size exceeds the limit"));
+		return false;
+	}
+	/* RFC 6531 3.5: 550 at MAIL, 553 at RCPT */
+	if (a->is_utf8 && !ev->is_smtputf8) {
+		reply(c, 550, STR("5.6.7 this address needs SMTPUTF8"));
+		return false;
+	}
+	return true;
+}
+
 static bool
 run_mail(struct command *c)
 {
 	struct cur in = cur_of(c->arg);
-	struct smtp_mail_params params;
+	struct smtp_event ev = {0};
 	struct address a = {0};
 	enum status st;
 
@@ -183,25 +191,14 @@ run_mail(struct command *c)
 	/* RFC 5321 2.2.1: extensions only after EHLO. */
 	if (!cur_at_end(&in) && !c->s->is_esmtp)
 		return params_error(c, ST_UNSUPPORTED);
-	st = smtp_mail_params_take(&in, &params);
-	if (st != ST_OK && st != ST_LIMIT)
-		return params_error(c, st);
-	/* RFC 1870 6.1 (2) */
-	if (st == ST_LIMIT || params.size_bytes > c->s->conf->message_bytes_max) {
-		reply(c, 552, STR("5.3.4 message size exceeds the limit"));
+	st = smtp_mail_params_take(c->s, &in, &ev);
+	if (!mail_may_be(c, st, &a, &ev))
 		return false;
-	}
-	/* RFC 6531 3.5: 550 at MAIL, 553 at RCPT */
-	if (a.is_utf8 && !params.is_smtputf8) {
-		reply(c, 550, STR("5.6.7 this address needs SMTPUTF8"));
-		return false;
-	}
-	c->s->is_smtputf8 = params.is_smtputf8;
-	event_of_address(c->ev, SMTP_EV_MAIL, &a);
-	c->ev->size_bytes = params.size_bytes;
-	c->ev->is_8bit = params.is_8bit;
-	c->ev->is_smtputf8 = params.is_smtputf8;
-	wait_for_answer(c->s, SMTP_S_MAIL_WAIT);
+	event_set_address(&ev, SMTP_EV_MAIL, &a);
+	*c->ev = ev;
+	c->s->is_smtputf8 = ev.is_smtputf8;
+	c->s->body = ev.body;
+	smtp_wait(c->s, SMTP_S_MAIL_WAIT);
 	return true;
 }
 
@@ -222,21 +219,33 @@ postmaster_take(struct cur *in, struct address *out)
 	return true;
 }
 
+/* RFC 3030 2: the first BDAT closed the list of recipients. False: answered. */
+static bool
+rcpt_may_come(struct command *c)
+{
+	if (!c->s->is_in_transaction)
+		return error(c, 503, STR("5.5.1 MAIL first"));
+	if (c->s->content == SMTP_C_BDAT)
+		return error(c, 503, STR("5.5.1 the message has begun"));
+	return true;
+}
+
 static bool
 run_rcpt(struct command *c)
 {
 	struct cur in = cur_of(c->arg);
+	struct smtp_event ev = {0};
 	struct address a = {0};
 	enum status st = ST_OK;
 
-	if (!c->s->is_in_transaction)
-		return error(c, 503, STR("5.5.1 MAIL first"));
+	if (!rcpt_may_come(c))
+		return false;
 	if (!postmaster_take(&in, &a))
 		st = clause_take(&in, "TO:", false, &a);
 	if (st != ST_OK)
 		return path_error(c, st, STR("5.1.3 syntax error, expected TO:<address>"),
 		    STR("5.1.3 address too long"));
-	st = smtp_rcpt_params_take(&in);
+	st = smtp_rcpt_params_take(c->s, &in, &ev);
 	if (st != ST_OK)
 		return params_error(c, st);
 	/* RFC 6531 3.5 */
@@ -249,9 +258,21 @@ run_rcpt(struct command *c)
 		reply(c, 452, STR("4.5.3 too many recipients"));
 		return false;
 	}
-	event_of_address(c->ev, SMTP_EV_RCPT, &a);
-	wait_for_answer(c->s, SMTP_S_RCPT_WAIT);
+	event_set_address(&ev, SMTP_EV_RCPT, &a);
+	*c->ev = ev;
+	smtp_wait(c->s, SMTP_S_RCPT_WAIT);
 	return true;
+}
+
+/* RFC 3030 2, 3: the transaction is in no state to go on, and DATA may not begin anything in it. */
+static bool
+data_mixed(struct command *c, struct str text)
+{
+	smtp_error_put(c->s, c->out, 503, text);
+	bool is_event = transaction_forget(c);
+	c->s->content = SMTP_C_FAILED;
+	c->s->data_bytes = 0;
+	return is_event;
 }
 
 static bool
@@ -261,6 +282,10 @@ run_data(struct command *c)
 		return false;
 	if (!c->s->is_in_transaction)
 		return error(c, 503, STR("5.5.1 MAIL first"));
+	if (c->s->content == SMTP_C_BDAT)
+		return data_mixed(c, STR("5.5.1 DATA and BDAT in one transaction"));
+	if (c->s->body == SMTP_BODY_BINARYMIME)
+		return data_mixed(c, STR("5.5.1 BINARYMIME needs BDAT"));
 	if (c->s->rcpts == 0) {
 		/* RFC 2033 4.2 wants 503; RFC 5321 3.3 leaves the choice. No error: a client that
 		 * sends its commands in a group does this when all recipients were refused. */
@@ -269,7 +294,53 @@ run_data(struct command *c)
 		return false;
 	}
 	c->ev->kind = SMTP_EV_DATA;
-	wait_for_answer(c->s, SMTP_S_DATA_WAIT);
+	smtp_wait(c->s, SMTP_S_DATA_WAIT);
+	return true;
+}
+
+static bool
+run_bdat(struct command *c)
+{
+	if (!c->s->conf->is_chunking_offered)
+		return error(c, 502, STR("5.5.1 command not offered"));
+	return smtp_bdat_begin(c->s, c->arg, c->out, c->ev);
+}
+
+static bool
+run_auth(struct command *c)
+{
+	return smtp_auth_begin(c->s, c->arg, c->is_last, c->out, c->ev);
+}
+
+/* As after connecting, except for TLS, which cannot be undone, and the count of errors. */
+static void
+session_restart(struct smtp_server *s)
+{
+	s->state = SMTP_S_START;
+	s->is_esmtp = false;
+	s->is_smtputf8 = false;
+	s->is_authenticated = false;
+	s->content = SMTP_C_NONE;
+	s->messages = 0;
+	s->helo_n = 0;
+}
+
+static bool
+run_xclient(struct command *c)
+{
+	struct smtp_xclient x;
+
+	if (!smtp_is_xclient_possible(c->s))
+		return error(c, 550, STR("5.7.0 XCLIENT is not allowed here"));
+	if (c->s->is_in_transaction)
+		return error(c, 503, STR("5.5.1 not during a transaction"));
+	if (smtp_xclient_take(c->arg, &x) != ST_OK)
+		return error(c, 501, STR("5.5.4 syntax error in attributes"));
+	session_restart(c->s);
+	helo_keep(c->s, x.helo.text);
+	smtp_server_greet(c->s, c->out);
+	c->ev->kind = SMTP_EV_XCLIENT;
+	c->ev->bytes = c->arg;
 	return true;
 }
 
@@ -368,8 +439,10 @@ static const struct {
     {STR_INIT("HELP"), run_help, CMD_BOTH},
     {STR_INIT("VRFY"), run_vrfy, CMD_BOTH},
     {STR_INIT("EXPN"), run_unoffered, CMD_BOTH},
-    {STR_INIT("AUTH"), run_unoffered, CMD_BOTH | CMD_BEFORE_AUTH},
-    {STR_INIT("BDAT"), run_unoffered, CMD_BOTH},
+    {STR_INIT("AUTH"), run_auth, CMD_BOTH | CMD_BEFORE_AUTH},
+    /* It refuses for itself, since the chunk has to be read all the same. */
+    {STR_INIT("BDAT"), run_bdat, CMD_BOTH | CMD_BEFORE_AUTH},
+    {STR_INIT("XCLIENT"), run_xclient, CMD_BOTH | CMD_BEFORE_AUTH},
     {STR_INIT("ETRN"), run_unoffered, CMD_BOTH},
     {STR_INIT("TURN"), run_unoffered, CMD_BOTH},
     {STR_INIT("SEND"), run_unoffered, CMD_BOTH},
@@ -407,11 +480,23 @@ has_controls(struct str s)
 	return false;
 }
 
+/* Controls in a line: a command that nobody could have meant. */
+static bool
+controls_refuse(struct command *c, struct str line)
+{
+	/* The length of the chunk behind it is anybody's guess. */
+	if (c->s->conf->is_chunking_offered && str_has_prefix_ci(line, STR("BDAT"))) {
+		smtp_last_put(c->s, c->out, 500, STR("5.5.2 control character in command"));
+		return false;
+	}
+	return error(c, 500, STR("5.5.2 control character in command"));
+}
+
 bool
 smtp_command_run(
     struct smtp_server *s, struct str line, bool is_last, struct buf *out, struct smtp_event *ev)
 {
-	struct command c = {.s = s, .out = out, .ev = ev};
+	struct command c = {.s = s, .is_last = is_last, .out = out, .ev = ev};
 	struct str verb;
 	size_t i;
 
@@ -420,18 +505,19 @@ smtp_command_run(
 	i = command_find(verb, s->conf->mode);
 	/* RFC 2920 3.1: the client could not know what to send next before our reply to these. */
 	if (!is_last && i < COUNT_OF(commands) && (commands[i].flags & CMD_LAST)) {
-		smtp_last_put(s, out, 554, STR("5.5.0 protocol synchronisation error"));
+		smtp_sync_error_put(s, out);
 		return false;
 	}
 	if (has_controls(line))
-		return error(&c, 500, STR("5.5.2 control character in command"));
+		return controls_refuse(&c, line);
 	/* RFC 5321 3.1: after a 554 greeting. */
 	if (s->state == SMTP_S_REFUSED && !str_eq_ci(verb, STR("QUIT")))
 		return error(&c, 503, STR("5.5.1 no service here"));
 	if (i == COUNT_OF(commands))
 		return error(&c, 500, STR("5.5.1 command not recognised"));
 	/* RFC 4954 6 */
-	if (s->conf->is_auth_required && !(commands[i].flags & CMD_BEFORE_AUTH))
+	if (s->conf->is_auth_required && !s->is_authenticated &&
+	    !(commands[i].flags & CMD_BEFORE_AUTH))
 		return error(&c, 530, STR("5.7.0 authentication required"));
 	return commands[i].run(&c);
 }

@@ -84,3 +84,66 @@ smtp_data_take(struct cur *in, uint8_t *state, struct str *chunk_out)
 	in->p = end;
 	return SMTP_DATA_CHUNK;
 }
+
+/* Where lines end with something else than CRLF, or the end. */
+static const char *
+bare_find(const char *p, const char *end, uint8_t state)
+{
+	if (state == SMTP_DATA_CR) {
+		if (*p != '\n')
+			return p;
+		p++;
+	}
+	while (p < end) {
+		const char *cr = memchr(p, '\r', (size_t)(end - p));
+		const char *stop = cr != NULL ? cr : end;
+		const char *lf = memchr(p, '\n', (size_t)(stop - p));
+		if (lf != NULL)
+			return lf;
+		if (cr == NULL || end - cr < 2)
+			return end;
+		if (cr[1] != '\n')
+			return cr;
+		p = cr + 2;
+	}
+	return end;
+}
+
+static enum smtp_data_state
+state_after(struct str taken, uint8_t before)
+{
+	char last = taken.p[taken.n - 1];
+
+	if (last == '\r')
+		return SMTP_DATA_CR;
+	if (last != '\n')
+		return SMTP_DATA_TEXT;
+	if (taken.n > 1 ? taken.p[taken.n - 2] == '\r' : before == SMTP_DATA_CR)
+		return SMTP_DATA_LINE_START;
+	return SMTP_DATA_TEXT;
+}
+
+enum smtp_data_verdict
+smtp_data_take_counted(
+    struct cur *in, uint64_t left, bool is_binary, uint8_t *state, struct str *chunk_out)
+{
+	size_t n = cur_left(in) < left ? cur_left(in) : (size_t)left;
+	const char *end = in->p + n;
+
+	if (n == 0)
+		return SMTP_DATA_MORE;
+	if (!is_binary) {
+		end = bare_find(in->p, end, *state);
+		const char *nul = memchr(in->p, 0, (size_t)(end - in->p));
+		if (nul == in->p)
+			return SMTP_DATA_NUL;
+		if (end == in->p)
+			return SMTP_DATA_BARE;
+		if (nul != NULL)
+			end = nul;
+	}
+	*chunk_out = str_of(in->p, (size_t)(end - in->p));
+	*state = (uint8_t)state_after(*chunk_out, *state);
+	in->p = end;
+	return SMTP_DATA_CHUNK;
+}

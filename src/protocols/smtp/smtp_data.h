@@ -8,7 +8,11 @@
 
 #include "base/cur.h"
 
-enum smtp_data_state { SMTP_DATA_LINE_START, SMTP_DATA_TEXT };
+enum smtp_data_state {
+	SMTP_DATA_LINE_START,
+	SMTP_DATA_TEXT,
+	SMTP_DATA_CR, /* counted data only: the last byte was a CR */
+};
 
 enum smtp_data_verdict {
 	SMTP_DATA_MORE,	 /* the input is used up but for at most two bytes that need their next */
@@ -24,5 +28,13 @@ enum smtp_data_verdict {
  * do not depend on how it was cut.
  */
 enum smtp_data_verdict smtp_data_take(struct cur *in, uint8_t *state, struct str *chunk_out);
+/*
+ * The same for the bytes of a BDAT chunk (RFC 3030 2), of which left are still to come: dots mean
+ * nothing, and the end is never given. A CR at the end of the input is taken, and shows to be bare
+ * with the next byte, in the next chunk maybe: the state goes on over the chunks of a message. The
+ * owner of the last one looks for SMTP_DATA_CR. is_binary: any byte passes.
+ */
+enum smtp_data_verdict smtp_data_take_counted(
+    struct cur *in, uint64_t left, bool is_binary, uint8_t *state, struct str *chunk_out);
 
 #endif

@@ -26,6 +26,10 @@
 /* Channel binding data: a hash of at most 64 bytes (RFC 5929 4.1) or 32 bytes exported (RFC
  * 9266 4.2). */
 #define SASL_BINDING_BYTES_MAX 64
+/* tls-exporter and tls-server-end-point. */
+#define SASL_BINDINGS_MAX 2
+/* Names in one certificate that are looked at. */
+#define SASL_PROVEN_MAX 16
 /* Key of the salts of unknown users. */
 #define SASL_SECRET_BYTES_MIN 16
 /*

@@ -65,23 +65,33 @@ login_client(struct sasl_client *c, struct sasl_out *out)
 	}
 }
 
+/* RFC 4422 A: as whom to act; the channel says who it is. */
+static enum sasl_step
+external_client(struct sasl_client *c, struct sasl_out *out)
+{
+	if (c->step > 0)
+		return client_fail(c, "other-error", out);
+	return client_send(c, c->authzid, out);
+}
+
 static enum sasl_step
 scram_client_first(struct sasl_client *c, struct arena *a, struct sasl_out *out)
 {
-	bool has_plus = c->mech == SASL_SCRAM_SHA_256_PLUS;
+	bool has_plus = sasl_mech_has_plus(c->mech);
 	struct str name, authzid = STR_NULL, message;
 
 	CHECK(c->scram.nonce.n > 0);
+	CHECK(!has_plus || c->scram.bindings[0].type.n > 0);
 	if (sasl_prep(c->authcid, SASL_PREP_QUERY, a, &name) != ST_OK ||
 	    scram_name_encode(name, a, &name) != ST_OK ||
 	    (c->authzid.n > 0 && scram_name_encode(c->authzid, a, &authzid) != ST_OK))
 		return client_fail(c, "invalid-username-encoding", out);
 	/* RFC 5802 6: "y" when we could bind and the server does not offer it. */
 	if (sasl_join(a,
-		(struct str[]){has_plus			     ? STR("p=")
-			       : c->scram.binding.type.n > 0 ? STR("y")
-							     : STR("n"),
-		    has_plus ? c->scram.binding.type : STR_NULL, STR(","),
+		(struct str[]){has_plus				 ? STR("p=")
+			       : c->scram.bindings[0].type.n > 0 ? STR("y")
+								 : STR("n"),
+		    has_plus ? c->scram.bindings[0].type : STR_NULL, STR(","),
 		    authzid.n > 0 ? STR("a=") : STR_NULL, authzid, STR(",")},
 		6, &c->gs2_header) != ST_OK ||
 	    sasl_join(a, (struct str[]){STR("n="), name, STR(",r="), c->scram.nonce}, 4,
@@ -97,19 +107,20 @@ client_sign(struct sasl_client *c, const struct scram_server_first *m, struct st
     struct arena *a, uint8_t proof[SCRAM_KEY_BYTES])
 {
 	uint8_t salted[SCRAM_KEY_BYTES], stored[SCRAM_KEY_BYTES], key[SCRAM_KEY_BYTES];
+	enum scram_hash hash = sasl_mech_hash(c->mech);
 	struct str prepared;
 
 	if (sasl_prep(c->password, SASL_PREP_QUERY, a, &prepared) != ST_OK ||
-	    !scram_salt(prepared, str_of(m->salt, m->salt_n), m->iterations, salted))
+	    !scram_salt(hash, prepared, str_of(m->salt, m->salt_n), m->iterations, salted))
 		return false;
 	sasl_wipe(prepared);
-	scram_hmac(salted, sizeof(salted), STR("Client Key"), key);
-	scram_hash(str_of(key, sizeof(key)), stored);
-	scram_hmac(stored, sizeof(stored), message, proof);
-	for (size_t i = 0; i < SCRAM_KEY_BYTES; i++)
+	scram_hmac(hash, scram_key_str(hash, salted), STR("Client Key"), key);
+	scram_digest(hash, scram_key_str(hash, key), stored);
+	scram_hmac(hash, scram_key_str(hash, stored), message, proof);
+	for (size_t i = 0; i < scram_key_bytes(hash); i++)
 		proof[i] ^= key[i];
-	scram_hmac(salted, sizeof(salted), STR("Server Key"), key);
-	scram_hmac(key, sizeof(key), message, c->server_signature);
+	scram_hmac(hash, scram_key_str(hash, salted), STR("Server Key"), key);
+	scram_hmac(hash, scram_key_str(hash, key), message, c->server_signature);
 	OPENSSL_cleanse(salted, sizeof(salted));
 	OPENSSL_cleanse(key, sizeof(key));
 	return true;
@@ -118,7 +129,7 @@ client_sign(struct sasl_client *c, const struct scram_server_first *m, struct st
 static enum sasl_step
 scram_client_final(struct sasl_client *c, struct str in, struct arena *a, struct sasl_out *out)
 {
-	struct str data = c->mech == SASL_SCRAM_SHA_256_PLUS ? c->scram.binding.data : STR_NULL;
+	struct str data = sasl_mech_has_plus(c->mech) ? c->scram.bindings[0].data : STR_NULL;
 	struct scram_server_first m;
 	struct str binding, without_proof, message, coded;
 	uint8_t proof[SCRAM_KEY_BYTES];
@@ -139,7 +150,7 @@ scram_client_final(struct sasl_client *c, struct str in, struct arena *a, struct
 		return client_fail(c, "no-resources", out);
 	if (!client_sign(c, &m, message, a, proof))
 		return client_fail(c, "invalid-encoding", out);
-	if (sasl_base64(a, str_of(proof, sizeof(proof)), &coded) != ST_OK ||
+	if (sasl_base64(a, scram_key_str(sasl_mech_hash(c->mech), proof), &coded) != ST_OK ||
 	    sasl_join(a, (struct str[]){without_proof, STR(",p="), coded}, 3, &message) != ST_OK)
 		return client_fail(c, "no-resources", out);
 	return client_send(c, message, out);
@@ -151,7 +162,8 @@ scram_client_verify(struct sasl_client *c, struct str in, struct arena *a, struc
 {
 	struct str want;
 
-	if (sasl_base64(a, str_of(c->server_signature, SCRAM_KEY_BYTES), &want) != ST_OK)
+	if (sasl_base64(a, scram_key_str(sasl_mech_hash(c->mech), c->server_signature), &want) !=
+	    ST_OK)
 		return client_fail(c, "no-resources", out);
 	/* Extensions may follow after a comma. */
 	if (!str_has_prefix(in, STR("v=")) || !str_has_prefix(str_from(in, 2), want) ||
@@ -174,8 +186,12 @@ sasl_client_step(
 		return plain_client(c, a, out);
 	case SASL_LOGIN:
 		return login_client(c, out);
+	case SASL_EXTERNAL:
+		return external_client(c, out);
 	case SASL_SCRAM_SHA_256:
 	case SASL_SCRAM_SHA_256_PLUS:
+	case SASL_SCRAM_SHA_1:
+	case SASL_SCRAM_SHA_1_PLUS:
 		if (c->step == 0)
 			return scram_client_first(c, a, out);
 		return c->step == 1 ? scram_client_final(c, server_bytes, a, out)

@@ -25,9 +25,10 @@ sasl_load(void)
 		return ST_UNSUPPORTED;
 	/* ICU keeps the tables after this. */
 	usprep_close(profile);
-	return scram_verifier_make_weak(STR("any"), STR("any salt"), 1, &v) == ST_OK
-		   ? ST_OK
-		   : ST_UNSUPPORTED;
+	if (scram_verifier_make_weak(SCRAM_SHA_256, STR("any"), STR("any salt"), 1, &v) != ST_OK ||
+	    scram_verifier_make_weak(SCRAM_SHA_1, STR("any"), STR("any salt"), 1, &v) != ST_OK)
+		return ST_UNSUPPORTED;
+	return ST_OK;
 }
 
 /* ICU counts in int32_t; in.n is far below. */

@@ -116,7 +116,7 @@ scram_client_first_parse(struct str s, struct scram_client_first *out)
 }
 
 const char *
-scram_client_final_parse(struct str s, struct scram_client_final *out)
+scram_client_final_parse(enum scram_hash hash, struct str s, struct scram_client_final *out)
 {
 	struct cur c = cur_of(s);
 	struct str proof;
@@ -133,11 +133,11 @@ scram_client_final_parse(struct str s, struct scram_client_final *out)
 	if (!cur_char(&c, ',') || !attr_take(&c, 'p', &proof) || !cur_at_end(&c))
 		return "invalid-encoding";
 	buf_init(&bytes, SCRAM_KEY_BYTES);
-	why = base64_decode(proof, &bytes) == ST_OK && bytes.n == SCRAM_KEY_BYTES
+	why = base64_decode(proof, &bytes) == ST_OK && bytes.n == scram_key_bytes(hash)
 		  ? NULL
 		  : "invalid-encoding";
 	if (why == NULL)
-		memcpy(out->proof, bytes.p, SCRAM_KEY_BYTES);
+		memcpy(out->proof, bytes.p, bytes.n);
 	buf_fini(&bytes);
 	return why;
 }

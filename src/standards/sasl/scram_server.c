@@ -4,23 +4,33 @@
 #include "base/num.h"
 #include "standards/sasl/sasl_internal.h"
 
+/* The client's "p=type" among ours. */
+static bool
+binding_pick(struct sasl_server *s, struct str type)
+{
+	for (size_t i = 0; i < COUNT_OF(s->scram.bindings); i++)
+		if (s->scram.bindings[i].type.n > 0 && str_eq(type, s->scram.bindings[i].type)) {
+			s->binding = s->scram.bindings[i];
+			return true;
+		}
+	return false;
+}
+
 /* RFC 5802 6: what the flag of the gs2-header may be; NULL when it may. */
 static const char *
-binding_check(const struct sasl_server *s, const struct scram_client_first *m)
+binding_check(struct sasl_server *s, const struct scram_client_first *m)
 {
-	bool has_plus = s->mech == SASL_SCRAM_SHA_256_PLUS;
+	bool has_plus = sasl_mech_has_plus(s->mech);
 
 	if (m->flag == 'p') {
 		if (!has_plus)
 			return "channel-binding-not-supported";
-		return str_eq(m->binding_type, s->scram.binding.type)
-			   ? NULL
-			   : "unsupported-channel-binding-type";
+		return binding_pick(s, m->binding_type) ? NULL : "unsupported-channel-binding-type";
 	}
 	if (has_plus)
 		return "channel-bindings-dont-match";
 	/* "y": the client thinks that we have none. We offered it, so somebody took it out. */
-	if (m->flag == 'y' && s->scram.binding.type.n > 0)
+	if (m->flag == 'y' && sasl_scram_can_bind(&s->scram))
 		return "server-does-support-channel-binding";
 	return NULL;
 }
@@ -82,6 +92,7 @@ sasl_server_verifier(
     struct sasl_server *s, const struct scram_verifier *v, struct arena *a, struct sasl_out *out)
 {
 	CHECK(s->state == SASL_SERVER_WAIT_VERIFIER);
+	CHECK(v->hash == sasl_mech_hash(s->mech));
 	CHECK(v->salt_n > 0 && v->salt_n <= SCRAM_SALT_BYTES_MAX && v->iterations > 0);
 	s->verifier = *v;
 	s->is_known = true;
@@ -92,16 +103,22 @@ enum sasl_step
 sasl_server_unknown(struct sasl_server *s, struct arena *a, struct sasl_out *out)
 {
 	enum { SALT_BYTES = 16 };
+	/* An account has another salt for each hash. */
+	static const struct str labels[] = {
+	    [SCRAM_SHA_256] = STR_INIT("scram salt of nobody: "),
+	    [SCRAM_SHA_1] = STR_INIT("scram-sha-1 salt of nobody: "),
+	};
+	enum scram_hash hash = sasl_mech_hash(s->mech);
 	struct scram_verifier *v = &s->verifier;
 	uint8_t mac[SCRAM_KEY_BYTES];
 	struct str text;
 
 	CHECK(s->state == SASL_SERVER_WAIT_VERIFIER);
-	if (sasl_join(a, (struct str[]){STR("scram salt of nobody: "), s->authcid}, 2, &text) !=
-	    ST_OK)
+	if (sasl_join(a, (struct str[]){labels[hash], s->authcid}, 2, &text) != ST_OK)
 		return sasl_fail(s, "no-resources", out);
-	scram_hmac((const uint8_t *)s->scram.secret.p, s->scram.secret.n, text, mac);
-	*v = (struct scram_verifier){.salt_n = SALT_BYTES, .iterations = s->scram.iterations};
+	scram_hmac(SCRAM_SHA_256, s->scram.secret, text, mac);
+	*v = (struct scram_verifier){
+	    .hash = hash, .salt_n = SALT_BYTES, .iterations = s->scram.iterations};
 	memcpy(v->salt, mac, SALT_BYTES);
 	s->is_known = false;
 	return challenge(s, a, out);
@@ -111,10 +128,9 @@ sasl_server_unknown(struct sasl_server *s, struct arena *a, struct sasl_out *out
 static bool
 binding_matches(struct sasl_server *s, struct str coded, struct arena *a)
 {
-	struct str data = s->mech == SASL_SCRAM_SHA_256_PLUS ? s->scram.binding.data : STR_NULL;
 	struct str want, want_coded;
 
-	return sasl_join(a, (struct str[]){s->gs2_header, data}, 2, &want) == ST_OK &&
+	return sasl_join(a, (struct str[]){s->gs2_header, s->binding.data}, 2, &want) == ST_OK &&
 	       sasl_base64(a, want, &want_coded) == ST_OK && str_eq(coded, want_coded);
 }
 
@@ -124,14 +140,14 @@ static bool
 proof_matches(
     const struct scram_verifier *v, const uint8_t proof[SCRAM_KEY_BYTES], struct str message)
 {
-	uint8_t key[SCRAM_KEY_BYTES], hash[SCRAM_KEY_BYTES];
+	uint8_t key[SCRAM_KEY_BYTES], digest[SCRAM_KEY_BYTES];
 	bool is_same;
 
-	scram_hmac(v->stored_key, SCRAM_KEY_BYTES, message, key);
-	for (size_t i = 0; i < SCRAM_KEY_BYTES; i++)
+	scram_hmac(v->hash, scram_key_str(v->hash, v->stored_key), message, key);
+	for (size_t i = 0; i < scram_key_bytes(v->hash); i++)
 		key[i] ^= proof[i];
-	scram_hash(str_of(key, sizeof(key)), hash);
-	is_same = CRYPTO_memcmp(hash, v->stored_key, sizeof(hash)) == 0;
+	scram_digest(v->hash, scram_key_str(v->hash, key), digest);
+	is_same = CRYPTO_memcmp(digest, v->stored_key, scram_key_bytes(v->hash)) == 0;
 	OPENSSL_cleanse(key, sizeof(key));
 	return is_same;
 }
@@ -142,7 +158,7 @@ scram_server_final(struct sasl_server *s, struct str in, struct arena *a, struct
 	struct scram_client_final m;
 	struct str message, signature;
 	uint8_t mac[SCRAM_KEY_BYTES];
-	const char *why = scram_client_final_parse(in, &m);
+	const char *why = scram_client_final_parse(s->verifier.hash, in, &m);
 	bool is_right;
 
 	if (why != NULL)
@@ -160,8 +176,9 @@ scram_server_final(struct sasl_server *s, struct str in, struct arena *a, struct
 	is_right = proof_matches(&s->verifier, m.proof, message);
 	if (!(is_right & s->is_known))
 		return sasl_fail(s, "invalid-proof", out);
-	scram_hmac(s->verifier.server_key, SCRAM_KEY_BYTES, message, mac);
-	if (sasl_base64(a, str_of(mac, sizeof(mac)), &signature) != ST_OK ||
+	scram_hmac(s->verifier.hash, scram_key_str(s->verifier.hash, s->verifier.server_key),
+	    message, mac);
+	if (sasl_base64(a, scram_key_str(s->verifier.hash, mac), &signature) != ST_OK ||
 	    sasl_join(a, (struct str[]){STR("v="), signature}, 2, &signature) != ST_OK)
 		return sasl_fail(s, "no-resources", out);
 	s->state = SASL_SERVER_EMPTY;

@@ -9,17 +9,25 @@ static const struct sasl_scram server_scram = {.nonce = STR_INIT("%hvYDpWUa2RaTC
     .iterations = 4096};
 static const struct sasl_scram client_scram = {.nonce = STR_INIT("rOprNGfwEbeRWgbNEkqO")};
 static const struct sasl_binding binding = {STR_INIT("tls-exporter"), STR_INIT("exported bytes")};
+static const struct sasl_binding end_point = {
+    STR_INIT("tls-server-end-point"), STR_INIT("hash of a certificate")};
 
 /* The password "pencil" of RFC 7677 3. */
 static void
-pencil(struct scram_verifier *v)
+pencil_of(enum scram_hash hash, struct scram_verifier *v)
 {
 	struct buf salt;
 
 	buf_init(&salt, 100);
 	EXPECT(base64_decode(STR("W22ZaJ0SNY7soEsUEjb6gQ=="), &salt) == ST_OK);
-	EXPECT(scram_verifier_make_weak(STR("pencil"), buf_str(&salt), 4096, v) == ST_OK);
+	EXPECT(scram_verifier_make_weak(hash, STR("pencil"), buf_str(&salt), 4096, v) == ST_OK);
 	buf_fini(&salt);
+}
+
+static void
+pencil(struct scram_verifier *v)
+{
+	pencil_of(SCRAM_SHA_256, v);
 }
 
 /* One step of a new server on a message; the arena must be fresh. */
@@ -64,6 +72,7 @@ plain_of_rfc4616(void)
 			EXPECT_STR(out.authzid, good[i].authzid);
 			EXPECT_STR(out.authcid, good[i].authcid);
 			EXPECT_STR(out.password, good[i].password);
+			EXPECT(str_has_suffix_ci(good[i].in, out.password_sent));
 			struct str password = out.password;
 			EXPECT(sasl_server_verdict(&s, ok, &out) == (ok ? SASL_OK : SASL_FAIL));
 			EXPECT_STR(out.authcid, good[i].authcid);
@@ -179,11 +188,102 @@ scram_example_of_rfc7677(void)
 	arena_fini(&a);
 }
 
+/* RFC 5802 5. Its server nonce is shorter than those we make. */
+static void
+scram_example_of_rfc5802(void)
+{
+	static const struct sasl_scram scram = {.nonce = STR_INIT("fyko+d2lbbFgONRv9qkxdawL")};
+	struct sasl_server s;
+	struct sasl_client c;
+	struct sasl_out out;
+	struct scram_verifier v;
+	struct buf salt;
+	struct arena a;
+
+	arena_init(&a, SASL_ARENA_BYTES);
+	buf_init(&salt, 100);
+	EXPECT(base64_decode(STR("QSXCR+Q6sek8bf92"), &salt) == ST_OK);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_1, STR("pencil"), buf_str(&salt), 4096, &v) ==
+	       ST_OK);
+	sasl_client_init(&c, SASL_SCRAM_SHA_1, STR("user"), STR_NULL, STR("pencil"), &scram);
+	EXPECT(sasl_client_step(&c, STR_NULL, &a, &out) == SASL_CHALLENGE);
+	EXPECT_STR(out.challenge, STR("n,,n=user,r=fyko+d2lbbFgONRv9qkxdawL"));
+	sasl_server_init(&s, SASL_SCRAM_SHA_1);
+	sasl_server_scram(&s, &server_scram);
+	s.scram.nonce = STR("3rfcNHYJY1ZVvWVs7j");
+	EXPECT(sasl_server_step(&s, out.challenge, &a, &out) == SASL_NEED_CREDENTIALS);
+	EXPECT(sasl_server_verifier(&s, &v, &a, &out) == SASL_CHALLENGE);
+	EXPECT_STR(out.challenge,
+	    STR("r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,s=QSXCR+Q6sek8bf92,i=4096"));
+	EXPECT(sasl_client_step(&c, out.challenge, &a, &out) == SASL_CHALLENGE);
+	EXPECT_STR(out.challenge, STR("c=biws,r=fyko+d2lbbFgONRv9qkxdawL3rfcNHYJY1ZVvWVs7j,"
+				      "p=v0X8v3Bz2T0CJGbJQyF0X+HI4Ts="));
+	EXPECT(sasl_server_step(&s, out.challenge, &a, &out) == SASL_CHALLENGE);
+	EXPECT_STR(out.challenge, STR("v=rmF9pqV8S7suAoZWja4dJRkFsKQ="));
+	EXPECT(sasl_client_step(&c, out.challenge, &a, &out) == SASL_OK);
+	EXPECT(sasl_server_step(&s, STR_NULL, &a, &out) == SASL_OK);
+	EXPECT_STR(out.authcid, STR("user"));
+	sasl_server_fini(&s);
+	buf_fini(&salt);
+	arena_fini(&a);
+}
+
+/* RFC 4422 A: who is proven, and nobody else. */
+static void
+external_proves_names(void)
+{
+	static const struct str names[] = {
+	    STR_INIT("tim@example.org"), STR_INIT("tom@example.org")};
+	static const struct {
+		struct str in, authcid; /* authcid empty: refused */
+	} table[] = {
+	    {STR_INIT(""), STR_INIT("tim@example.org")},
+	    {STR_INIT("tim@example.org"), STR_INIT("tim@example.org")},
+	    {STR_INIT("tom@example.org"), STR_INIT("tom@example.org")},
+	    {STR_INIT("TOM@Example.org"), STR_INIT("tom@example.org")},
+	    {STR_INIT("tum@example.org"), STR_INIT("")},
+	    {STR_INIT("tim@example.or"), STR_INIT("")},
+	    {STR_INIT("tim@example.org\0"), STR_INIT("")},
+	    {STR_INIT("\0"), STR_INIT("")},
+	    {STR_INIT("\xff"), STR_INIT("")},
+	};
+	struct sasl_server s;
+	struct sasl_client c;
+	struct sasl_out out;
+	struct arena a;
+
+	arena_init(&a, SASL_ARENA_BYTES);
+	for (size_t i = 0; i < COUNT_OF(table); i++)
+		for (int has_initial = 0; has_initial <= 1; has_initial++) {
+			bool is_good = table[i].authcid.n > 0;
+			sasl_server_init(&s, SASL_EXTERNAL);
+			sasl_server_external(&s, names, COUNT_OF(names));
+			if (!has_initial) {
+				EXPECT(sasl_server_begin(&s, &out) == SASL_CHALLENGE);
+				EXPECT(out.challenge.n == 0);
+			}
+			EXPECT(sasl_server_step(&s, table[i].in, &a, &out) ==
+			       (is_good ? SASL_NEED_CREDENTIALS : SASL_FAIL));
+			EXPECT_STR(out.authcid, table[i].authcid);
+			EXPECT(out.password.n == 0);
+			/* Proven, but has no account. */
+			if (is_good)
+				EXPECT(sasl_server_verdict(&s, has_initial, &out) ==
+				       (has_initial ? SASL_OK : SASL_FAIL));
+			sasl_server_fini(&s);
+		}
+	sasl_client_init(&c, SASL_EXTERNAL, STR_NULL, STR("tom@example.org"), STR_NULL, NULL);
+	EXPECT(sasl_client_step(&c, STR_NULL, &a, &out) == SASL_CHALLENGE);
+	EXPECT_STR(out.challenge, STR("tom@example.org"));
+	EXPECT(sasl_client_step(&c, STR_NULL, &a, &out) == SASL_FAIL);
+	arena_fini(&a);
+}
+
 struct exchange {
 	enum sasl_mech mech;
 	struct str name, authzid, password;
 	bool is_known;
-	struct sasl_binding client_binding, server_binding;
+	struct sasl_binding client_binding, server_binding, server_binding2;
 };
 
 /* Both sides until one is done; *why_out says where it failed. */
@@ -198,9 +298,10 @@ run(const struct exchange *x, const char **why_out)
 	struct arena a;
 	enum sasl_step step;
 
-	pencil(&v);
-	for_server.binding = x->server_binding;
-	for_client.binding = x->client_binding;
+	pencil_of(sasl_mech_hash(x->mech), &v);
+	for_server.bindings[0] = x->server_binding;
+	for_server.bindings[1] = x->server_binding2;
+	for_client.bindings[0] = x->client_binding;
 	arena_init(&a, SASL_ARENA_BYTES);
 	sasl_client_init(&c, x->mech, x->name, x->authzid, x->password, &for_client);
 	step = sasl_client_step(&c, STR_NULL, &a, &out);
@@ -232,9 +333,13 @@ scram_exchanges(void)
 	    STR_INIT("tls-unique"), STR_INIT("exported bytes")};
 	static const struct sasl_binding other_data = {
 	    STR_INIT("tls-exporter"), STR_INIT("a man between")};
+	/* The data of the one under the name of the other. */
+	static const struct sasl_binding mixed = {
+	    STR_INIT("tls-server-end-point"), STR_INIT("exported bytes")};
 	static const struct sasl_binding none = {{NULL, 0}, {NULL, 0}};
 	const struct str user = STR("user"), nobody = STR_NULL, pw = STR("pencil");
-	const enum sasl_mech bare = SASL_SCRAM_SHA_256, plus = SASL_SCRAM_SHA_256_PLUS;
+	const enum sasl_mech bare = SASL_SCRAM_SHA_256, plus = SASL_SCRAM_SHA_256_PLUS,
+			     bare1 = SASL_SCRAM_SHA_1, plus1 = SASL_SCRAM_SHA_1_PLUS;
 	const struct {
 		struct exchange x;
 		const char *why;
@@ -260,6 +365,25 @@ scram_exchanges(void)
 		"server-does-support-channel-binding"},
 	    {{bare, user, nobody, pw, true, none, binding}, NULL},
 	    {{bare, user, nobody, pw, true, binding, none}, NULL},
+	    /* The client picks one of two. */
+	    {{plus, user, nobody, pw, true, binding, binding, end_point}, NULL},
+	    {{plus, user, nobody, pw, true, end_point, binding, end_point}, NULL},
+	    {{plus, user, nobody, pw, true, end_point, none, end_point}, NULL},
+	    {{plus, user, nobody, pw, true, end_point, binding, none},
+		"unsupported-channel-binding-type"},
+	    {{plus, user, nobody, pw, true, mixed, binding, end_point},
+		"channel-bindings-dont-match"},
+	    {{bare, user, nobody, pw, true, binding, none, end_point},
+		"server-does-support-channel-binding"},
+	    {{bare1, user, nobody, pw, true, none, none}, NULL},
+	    {{bare1, user, nobody, STR("Pencil"), true, none, none}, "invalid-proof"},
+	    {{bare1, user, nobody, pw, false, none, none}, "invalid-proof"},
+	    {{bare1, user, nobody, pw, true, binding, binding},
+		"server-does-support-channel-binding"},
+	    {{plus1, user, nobody, pw, true, binding, binding, end_point}, NULL},
+	    {{plus1, user, nobody, pw, true, end_point, binding, end_point}, NULL},
+	    {{plus1, user, nobody, pw, true, other_data, binding, end_point},
+		"channel-bindings-dont-match"},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
@@ -306,6 +430,18 @@ scram_refuses_first_messages(void)
 	    {SASL_SCRAM_SHA_256, STR_INIT("p=tls-exporter,,n=u,r=x"),
 		"channel-binding-not-supported"},
 	    {SASL_SCRAM_SHA_256_PLUS, STR_INIT("p=tls-exporter,,n=u,r=x"), NULL},
+	    {SASL_SCRAM_SHA_256_PLUS, STR_INIT("p=tls-server-end-point,,n=u,r=x"), NULL},
+	    {SASL_SCRAM_SHA_256_PLUS, STR_INIT("p=TLS-exporter,,n=u,r=x"),
+		"unsupported-channel-binding-type"},
+	    {SASL_SCRAM_SHA_1, STR_INIT("n,,n=u,r=x"), NULL},
+	    {SASL_SCRAM_SHA_1, STR_INIT("y,,n=u,r=x"), "server-does-support-channel-binding"},
+	    {SASL_SCRAM_SHA_1, STR_INIT("p=tls-exporter,,n=u,r=x"),
+		"channel-binding-not-supported"},
+	    {SASL_SCRAM_SHA_1_PLUS, STR_INIT("p=tls-exporter,,n=u,r=x"), NULL},
+	    {SASL_SCRAM_SHA_1_PLUS, STR_INIT("p=tls-unique,,n=u,r=x"),
+		"unsupported-channel-binding-type"},
+	    {SASL_SCRAM_SHA_1_PLUS, STR_INIT("n,,n=u,r=x"), "channel-bindings-dont-match"},
+	    {SASL_SCRAM_SHA_1_PLUS, STR_INIT("y,,n=u,r=x"), "channel-bindings-dont-match"},
 	    {SASL_SCRAM_SHA_256_PLUS, STR_INIT("p=tls-unique,,n=u,r=x"),
 		"unsupported-channel-binding-type"},
 	    {SASL_SCRAM_SHA_256_PLUS, STR_INIT("p=,,n=u,r=x"), "invalid-encoding"},
@@ -315,7 +451,8 @@ scram_refuses_first_messages(void)
 	};
 	struct sasl_scram scram = server_scram;
 
-	scram.binding = binding;
+	scram.bindings[0] = binding;
+	scram.bindings[1] = end_point;
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
 		struct sasl_server s;
 		struct sasl_out out;
@@ -390,16 +527,22 @@ scram_refuses_last_messages(void)
 }
 
 static struct str
-challenge_of_nobody(struct str secret, struct str message, struct arena *a)
+challenge_of_nobody_in(enum sasl_mech mech, struct str secret, struct str message, struct arena *a)
 {
 	struct sasl_scram scram = server_scram;
 	struct sasl_server s;
 	struct sasl_out out;
 
 	scram.secret = secret;
-	EXPECT(first(&s, SASL_SCRAM_SHA_256, &scram, message, a, &out) == SASL_NEED_CREDENTIALS);
+	EXPECT(first(&s, mech, &scram, message, a, &out) == SASL_NEED_CREDENTIALS);
 	EXPECT(sasl_server_unknown(&s, a, &out) == SASL_CHALLENGE);
 	return out.challenge;
+}
+
+static struct str
+challenge_of_nobody(struct str secret, struct str message, struct arena *a)
+{
+	return challenge_of_nobody_in(SASL_SCRAM_SHA_256, secret, message, a);
 }
 
 static void
@@ -407,7 +550,7 @@ nobody_looks_like_somebody(void)
 {
 	struct scram_server_first m;
 	struct arena a;
-	struct str one, again, other, elsewhere;
+	struct str one, again, other, elsewhere, sha1;
 
 	arena_init(&a, SASL_ARENA_BYTES);
 	one = challenge_of_nobody(STR("0123456789abcdef"), STR("n,,n=one,r=x"), &a);
@@ -416,6 +559,9 @@ nobody_looks_like_somebody(void)
 	elsewhere = challenge_of_nobody(STR("0123456789abcdeX"), STR("n,,n=one,r=x"), &a);
 	EXPECT_STR(again, one);
 	EXPECT(!str_eq(other, one) && !str_eq(elsewhere, one));
+	sha1 = challenge_of_nobody_in(
+	    SASL_SCRAM_SHA_1, STR("0123456789abcdef"), STR("n,,n=one,r=x"), &a);
+	EXPECT(!str_eq(sha1, one));
 	EXPECT(scram_server_first_parse(one, &m) == NULL && m.salt_n == 16 && m.iterations == 4096);
 	arena_fini(&a);
 }
@@ -570,21 +716,25 @@ verifiers(void)
 	char long_text[SASL_PASSWORD_BYTES_MAX + 1];
 
 	memset(long_text, 'x', sizeof(long_text));
-	EXPECT(scram_verifier_make(STR("pw"), salt, SCRAM_ITERATIONS_MIN - 1, &v) == ST_LIMIT);
-	EXPECT(scram_verifier_make(STR("pw"), salt, SCRAM_ITERATIONS_MIN, &v) == ST_OK);
-	EXPECT(scram_verifier_make(STR("pw"), salt, SCRAM_ITERATIONS_MAX + 1, &v) == ST_LIMIT);
-	EXPECT(scram_verifier_make_weak(STR("pw"), salt, 0, &v) == ST_LIMIT);
-	EXPECT(scram_verifier_make_weak(STR("pw"), str_take(salt, 7), 1, &v) == ST_LIMIT);
-	EXPECT(scram_verifier_make_weak(
-		   STR("pw"), str_of(long_text, SCRAM_SALT_BYTES_MAX), 1, &v) == ST_OK);
-	EXPECT(scram_verifier_make_weak(
-		   STR("pw"), str_of(long_text, SCRAM_SALT_BYTES_MAX + 1), 1, &v) == ST_LIMIT);
-	EXPECT(scram_verifier_make_weak(str_of(long_text, SASL_PASSWORD_BYTES_MAX), salt, 1, &v) ==
-	       ST_OK);
-	EXPECT(scram_verifier_make_weak(
+	EXPECT(scram_verifier_make(SCRAM_SHA_256, STR("pw"), salt, SCRAM_ITERATIONS_MIN - 1, &v) ==
+	       ST_LIMIT);
+	EXPECT(
+	    scram_verifier_make(SCRAM_SHA_256, STR("pw"), salt, SCRAM_ITERATIONS_MIN, &v) == ST_OK);
+	EXPECT(scram_verifier_make(SCRAM_SHA_256, STR("pw"), salt, SCRAM_ITERATIONS_MAX + 1, &v) ==
+	       ST_LIMIT);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR("pw"), salt, 0, &v) == ST_LIMIT);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR("pw"), str_take(salt, 7), 1, &v) ==
+	       ST_LIMIT);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR("pw"),
+		   str_of(long_text, SCRAM_SALT_BYTES_MAX), 1, &v) == ST_OK);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR("pw"),
+		   str_of(long_text, SCRAM_SALT_BYTES_MAX + 1), 1, &v) == ST_LIMIT);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, str_of(long_text, SASL_PASSWORD_BYTES_MAX),
+		   salt, 1, &v) == ST_OK);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256,
 		   str_of(long_text, SASL_PASSWORD_BYTES_MAX + 1), salt, 1, &v) == ST_LIMIT);
-	EXPECT(scram_verifier_make_weak(STR(""), salt, 1, &v) == ST_SYNTAX);
-	EXPECT(scram_verifier_make_weak(STR("p\nw"), salt, 1, &v) == ST_SYNTAX);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR(""), salt, 1, &v) == ST_SYNTAX);
+	EXPECT(scram_verifier_make_weak(SCRAM_SHA_256, STR("p\nw"), salt, 1, &v) == ST_SYNTAX);
 	pencil(&v);
 	EXPECT(scram_verifier_matches(&v, STR("pencil")));
 	EXPECT(!scram_verifier_matches(&v, STR("pencil ")) && !scram_verifier_matches(&v, STR("")));
@@ -595,6 +745,23 @@ verifiers(void)
 	EXPECT(memcmp(&v, &again, sizeof(v)) == 0);
 	EXPECT(scram_verifier_parse(str_take(buf_str(&b), b.n - 1), &again) == ST_SYNTAX);
 	EXPECT(scram_verifier_parse(STR("SCRAM-SHA-1$4096:c2FsdA==$$"), &again) == ST_SYNTAX);
+	EXPECT(scram_verifier_parse(STR("SCRAM-MD5$4096:W22ZaJ0SNY7soEsUEjb6gQ==$$"), &again) ==
+	       ST_SYNTAX);
+	pencil_of(SCRAM_SHA_1, &v);
+	EXPECT(scram_verifier_matches(&v, STR("pencil")));
+	EXPECT(!scram_verifier_matches(&v, STR("Pencil")));
+	buf_reset(&b);
+	EXPECT(scram_verifier_format(&v, &b) == ST_OK);
+	EXPECT(str_has_prefix(buf_str(&b), STR("SCRAM-SHA-1$4096:W22ZaJ0SNY7soEsUEjb6gQ==$")));
+	EXPECT(scram_verifier_parse(buf_str(&b), &again) == ST_OK && again.hash == SCRAM_SHA_1);
+	EXPECT(memcmp(v.stored_key, again.stored_key, 20) == 0);
+	EXPECT(memcmp(v.server_key, again.server_key, 20) == 0);
+	/* The keys of one hash are none of the other. */
+	EXPECT(
+	    scram_verifier_parse(STR("SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$"
+				     "AAAAAAAAAAAAAAAAAAAAAAAAAAA=:AAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+		&again) == ST_SYNTAX);
+	pencil(&v);
 	buf_fini(&b);
 	buf_init(&b, 20);
 	EXPECT(scram_verifier_format(&v, &b) == ST_LIMIT);
@@ -608,10 +775,13 @@ names_of_mechanisms(void)
 	uint8_t random[SCRAM_NONCE_RANDOM_BYTES] = {0xff};
 	char nonce[SCRAM_NONCE_SERVER_MIN];
 
-	for (int i = SASL_PLAIN; i <= SASL_SCRAM_SHA_256_PLUS; i++)
+	for (int i = 0; i < SASL_MECHS; i++)
 		EXPECT(sasl_mech_parse(sasl_mech_name((enum sasl_mech)i), &mech) == ST_OK &&
 		       (int)mech == i);
 	EXPECT(sasl_mech_parse(STR("scram-sha-256"), &mech) == ST_OK && mech == SASL_SCRAM_SHA_256);
+	EXPECT(sasl_mech_parse(STR("SCRAM-SHA-1"), &mech) == ST_OK && mech == SASL_SCRAM_SHA_1);
+	EXPECT(!sasl_mech_has_plus(mech) && sasl_mech_has_plus(SASL_SCRAM_SHA_1_PLUS));
+	EXPECT(sasl_mech_hash(mech) == SCRAM_SHA_1 && !sasl_mech_is_scram(SASL_EXTERNAL));
 	EXPECT(sasl_mech_parse(STR("CRAM-MD5"), &mech) == ST_UNSUPPORTED);
 	EXPECT(sasl_mech_parse(STR(""), &mech) == ST_UNSUPPORTED);
 	sasl_nonce(random, nonce);
@@ -625,6 +795,8 @@ main(void)
 	UNIT(names_and_passwords_have_limits);
 	UNIT(login_asks_twice);
 	UNIT(scram_example_of_rfc7677);
+	UNIT(scram_example_of_rfc5802);
+	UNIT(external_proves_names);
 	UNIT(scram_exchanges);
 	UNIT(scram_refuses_first_messages);
 	UNIT(scram_refuses_last_messages);
