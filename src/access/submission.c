@@ -621,9 +621,9 @@ head_put(struct session *s, struct buf *out)
 	struct cur c = cur_of(buf_str(&s->mail->rcpts));
 	struct str path;
 
-	(void)buf_put(out, STR("Received: from mail.client by "));
+	(void)buf_put(out, STR("Received: from mail.client\r\n\tby "));
 	(void)buf_put(out, s->e->settings.hostname);
-	(void)buf_put(out, STR("\r\n\twith "));
+	(void)buf_put(out, STR(" with "));
 	(void)buf_put(out, smtp_server_with(&s->smtp));
 	(void)buf_putf(out, " id %llx.%llx.%x", (unsigned long long)s->started_ms, (unsigned long long)s->id, s->messages_n);
 	if (tls != NULL)
@@ -894,6 +894,8 @@ on_input(void *arg, struct conn *c, struct cur *in)
 	(void)c;
 	if (s->is_refused)
 		return;
+	/* Rounded up: what is held is not sent before its time. */
+	smtp_server_set_now(&s->smtp, (int64_t)((wall_ms(s) + 999) / 1000));
 	session_drive(s, in);
 	/* A line that comes byte by byte has the time of one line. */
 	if (in->p != before)

@@ -113,7 +113,8 @@ admin_reply_put(struct buf *out, struct str host, uint16_t code, const uint16_t 
 	}
 	if (code > 0)
 		(void)buf_putf(out, "%u ", code);
-	if (code > 0 && enhanced[0] > 0)
+	/* Most servers begin their text with it. */
+	if (code > 0 && enhanced[0] > 0 && !(text.n > 2 && char_is_digit(text.p[0]) && text.p[1] == '.' && char_is_digit(text.p[2])))
 		(void)buf_putf(out, "%u.%u.%u ", enhanced[0], enhanced[1], enhanced[2]);
 	if (text.n > 0)
 		(void)buf_put(out, text);
