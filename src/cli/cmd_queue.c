@@ -120,9 +120,8 @@ log_request(uint64_t after, bool is_first, const struct args *a)
 static bool
 log_print(const struct cmd *c, json_t *doc, uint64_t *after)
 {
-	json_t *lines = json_object_get(doc, "lines"), *line;
+	json_t *lines = json_object_get(doc, "lines");
 	bool is_all = !json_is_true(json_object_get(doc, "more"));
-	size_t i;
 
 	*after = (uint64_t)json_integer_value(json_object_get(doc, "last"));
 	if (!c->is_json) {
@@ -131,8 +130,8 @@ log_print(const struct cmd *c, json_t *doc, uint64_t *after)
 		return is_all;
 	}
 	/* A line of JSON for each event. */
-	json_array_foreach(lines, i, line)
-		(void)cmd_answer_doc(c, EXIT_CODE_OK, json_incref(line));
+	for (size_t i = 0; i < json_array_size(lines); i++)
+		(void)cmd_answer_doc(c, EXIT_CODE_OK, json_incref(json_array_get(lines, i)));
 	return is_all;
 }
 

@@ -285,24 +285,20 @@ sentence_put(struct buf *out, const char *before, const json_t *v, struct buf *c
 static void
 lines_put(struct buf *out, const char *before, const json_t *lines, struct buf *cell)
 {
-	const json_t *line;
-	size_t i;
-
-	json_array_foreach(lines, i, line)
+	for (size_t i = 0; i < json_array_size(lines); i++) {
+		const json_t *line = json_array_get(lines, i);
 		sentence_put(out, before, json_is_object(line) ? json_object_get(line, "text") : line, cell);
+	}
 }
 
 /* Lines under their titles. */
 static void
 sections_put(struct buf *out, const json_t *sections, struct buf *cell)
 {
-	const json_t *section;
-	size_t i;
-
 	if (json_array_size(sections) == 0)
 		buf_put(out, STR("none\n"));
-	json_array_foreach(sections, i, section)
-	{
+	for (size_t i = 0; i < json_array_size(sections); i++) {
+		const json_t *section = json_array_get(sections, i);
 		if (i > 0)
 			buf_put_c(out, '\n');
 		sentence_put(out, "", json_object_get(section, "title"), cell);
@@ -331,11 +327,8 @@ txt_put(struct buf *out, struct str s)
 static void
 records_put(struct buf *out, const json_t *records, struct buf *cell)
 {
-	const json_t *r;
-	size_t i;
-
-	json_array_foreach(records, i, r)
-	{
+	for (size_t i = 0; i < json_array_size(records); i++) {
+		const json_t *r = json_array_get(records, i);
 		const char *type = json_string_value(json_object_get(r, "type"));
 		bool is_txt = type != NULL && strcmp(type, "TXT") == 0;
 		sentence_put(out, "; ", json_object_get(r, "why"), cell);
