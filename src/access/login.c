@@ -14,6 +14,12 @@ end_point(const struct conn *c, uint8_t out[TLS_END_POINT_MAX])
 	return conn_tls_server_end_point(c, out, &n) ? n : 0;
 }
 
+bool
+login_is_same_host(struct conn *c)
+{
+	return sock_is_loopback(conn_peer(c)) || sock_ip_eq(conn_peer(c), conn_local(c));
+}
+
 #define SHA256 "SCRAM-SHA-256"
 #define SHA256_PLUS "SCRAM-SHA-256-PLUS SCRAM-SHA-256"
 #define SHA1 " SCRAM-SHA-1"

@@ -35,6 +35,8 @@ struct login {
  * login_can_bind. Whether anything is offered without TLS is for the caller to say.
  */
 struct str login_mechanisms(bool is_tls, bool has_binding, bool scram_sha1, bool has_external);
+/* Both ends are this machine: nobody is between them who could read a password. */
+bool login_is_same_host(struct conn *c);
 /* Has the channel something for -PLUS? */
 bool login_can_bind(const struct conn *c);
 

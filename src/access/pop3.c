@@ -84,14 +84,6 @@ session_drop(struct session *s, const char *why)
 	conn_close(s->conn);
 }
 
-/* ---- login ---- */
-
-static bool
-is_same_host(struct conn *c)
-{
-	return sock_is_loopback(conn_peer(c)) || sock_ip_eq(conn_peer(c), conn_local(c));
-}
-
 static void
 login_fail(struct session *s, enum pop3_login_failure why, struct str text)
 {
@@ -426,7 +418,7 @@ on_drained(void *arg, struct conn *c)
 static void
 machine_new(struct session *s, const struct pop3_server_conf *conf, bool is_tls)
 {
-	bool is_local = is_same_host(s->conn);
+	bool is_local = login_is_same_host(s->conn);
 
 	pop3_server_free(&s->pop3);
 	s->pop3 = pop3_server_new(conf, is_tls, is_tls || is_local);

@@ -142,6 +142,13 @@ session_drive(struct submission_session *s, struct cur *in)
 	}
 }
 
+/* What FUTURERELEASE counts from (RFC 4865 5). Rounded up: what is held is not sent before its time. */
+static void
+session_tell_time(struct submission_session *s)
+{
+	smtp_server_set_now(&s->smtp, (int64_t)((submission_wall_ms(s) + 999) / 1000));
+}
+
 static void
 on_input(void *arg, struct conn *c, struct cur *in)
 {
@@ -151,8 +158,7 @@ on_input(void *arg, struct conn *c, struct cur *in)
 	(void)c;
 	if (s->is_refused)
 		return;
-	/* What FUTURERELEASE counts from (RFC 4865 5). */
-	smtp_server_set_now(&s->smtp, (int64_t)(submission_wall_ms(s) / 1000));
+	session_tell_time(s);
 	session_drive(s, in);
 	/* A line that comes byte by byte has the time of one line. */
 	if (in->p != before)
@@ -170,11 +176,10 @@ static void
 machine_init(struct submission_session *s, bool is_tls)
 {
 	bool starttls = s->tls != NULL && !s->is_implicit_tls;
-	bool is_local = sock_is_loopback(conn_peer(s->conn)) || sock_ip_eq(conn_peer(s->conn), conn_local(s->conn));
 
-	smtp_server_init(&s->smtp, &s->e->conf[starttls][is_local][s->who.is_exempt], is_tls);
+	smtp_server_init(&s->smtp, &s->e->conf[starttls][login_is_same_host(s->conn)][s->who.is_exempt], is_tls);
 	submission_login_offer(s, is_tls);
-	smtp_server_set_now(&s->smtp, (int64_t)(submission_wall_ms(s) / 1000));
+	session_tell_time(s);
 }
 
 static void

@@ -28,8 +28,8 @@
 #define SUBMISSION_HOLD_S_MAX (30u * 24 * 3600)
 /* RFC 6710 4.1: what a user may ask for; above it is for whoever runs the server. */
 #define SUBMISSION_PRIORITY_MAX 4
-/* RFC 2852: below that nothing could be done by then. */
-#define SUBMISSION_BY_S_MIN 10
+/* RFC 2852 4: less than a minute says nothing that could be kept. */
+#define SUBMISSION_BY_S_MIN 60
 
 struct submission_settings {
 	struct receive_settings mail;	/* hostname borrowed until the next submission_env_set; greet_delay_ms and tarpit_ms are not for clients */

@@ -21,7 +21,7 @@ external_of(const struct submission_session *s, struct buf *out)
 void
 submission_login_offer(struct submission_session *s, bool is_tls)
 {
-	bool is_local = sock_is_loopback(conn_peer(s->conn)) || sock_ip_eq(conn_peer(s->conn), conn_local(s->conn));
+	bool is_local = login_is_same_host(s->conn);
 	struct buf external;
 
 	buf_init(&external, EXTERNAL_BYTES_MAX);

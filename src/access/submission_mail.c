@@ -101,7 +101,8 @@ mail_params(struct submission_session *s, const struct smtp_event *ev)
 	struct submission_mail *m = s->mail;
 
 	m->size_bytes = ev->size_bytes;
-	m->flags = (uint8_t)((ev->body == SMTP_BODY_8BITMIME ? ENVELOPE_8BIT : 0) | (ev->body == SMTP_BODY_BINARYMIME ? ENVELOPE_BINARY : 0));
+	m->flags = (uint8_t)((ev->body == SMTP_BODY_8BITMIME ? ENVELOPE_8BIT : 0) | (ev->body == SMTP_BODY_BINARYMIME ? ENVELOPE_BINARY : 0) |
+	    (ev->is_smtputf8 ? ENVELOPE_UTF8 : 0));
 	m->ret = ev->ret;
 	m->hold_until_ms = ev->hold_until > 0 ? (uint64_t)ev->hold_until * 1000 : 0;
 	if (ev->has_by) {
@@ -360,14 +361,6 @@ body_put(struct submission_session *s, struct str bytes)
 	}
 }
 
-static void
-header_facts(struct submission_mail *m, const struct compose_facts *facts)
-{
-	/* RFC 6531 3.1: only where it is needed; many clients always ask for it, and many hosts do not have it. */
-	if (facts->is_utf8 || !utf8_is_ascii(buf_str(&m->reverse_path)))
-		m->flags |= ENVELOPE_UTF8;
-}
-
 /* The header is whole: what comes of it goes before the body. */
 static void
 header_mend(struct submission_session *s, struct str header)
@@ -390,7 +383,8 @@ header_mend(struct submission_session *s, struct str header)
 	    &out, &m->authors, &facts);
 	if (v == COMPOSE_OK) {
 		m->has_header = true;
-		header_facts(m, &facts);
+		/* Also when the client did not say so (RFC 6532); whether it is needed is for the relay to see. */
+		m->flags |= facts.is_utf8 ? ENVELOPE_UTF8 : 0;
 		buf_fini(&m->header);
 		body_put(s, buf_str(&out));
 	} else {
@@ -455,7 +449,7 @@ head_put(struct submission_session *s, struct buf *out)
 	if (tls != NULL)
 		(void)buf_putf(out, "\r\n\t(version=%s cipher=%s)", tls->version, tls->cipher);
 	/* With several recipients their addresses stay secret from each other (RFC 5321 7.2). */
-	if (s->mail->rcpts_n == 1 && cur_str16(&c, &path) && (utf8_is_ascii(path) || (s->mail->flags & ENVELOPE_UTF8) != 0)) {
+	if (s->mail->rcpts_n == 1 && cur_str16(&c, &path)) {
 		(void)buf_put(out, STR("\r\n\tfor <"));
 		(void)buf_put(out, path);
 		(void)buf_put_c(out, '>');
@@ -555,7 +549,10 @@ answer_take(struct cur *c, uint16_t *code, struct str *text)
 	return cur_le16(c, code) && is_answer_code(*code) && cur_str16(c, text);
 }
 
-/* All or none: the first refusal is the answer, else the first answer. False: not one for each recipient. */
+/*
+ * All or none: the first refusal is the answer; else "Queued as" from a recipient elsewhere, which says more than "Delivered"; else the first.
+ * False: not one for each recipient.
+ */
 static bool
 answer_of_all(struct str answers, uint32_t n, uint16_t *code_out, struct str *text_out)
 {
@@ -567,7 +564,7 @@ answer_of_all(struct str answers, uint32_t n, uint16_t *code_out, struct str *te
 	for (; !cur_at_end(&c); n--) {
 		if (n == 0 || !answer_take(&c, &code, &text))
 			return false;
-		if (*code_out == 0 || (*code_out == 250 && code != 250)) {
+		if (*code_out == 0 || (*code_out == 250 && (code != 250 || str_has_prefix(text, STR("2.0.0"))))) {
 			*code_out = code;
 			*text_out = text;
 		}

@@ -5,6 +5,13 @@
 #include "config/config.h"
 #include "config/nearest.h"
 
+/* One message, or all that fit. */
+#define QUEUE_CHOICE \
+	{{"ID", "a message of `queue list`; else --destination, --sender or --all", true}}, \
+	{ \
+		OPT_DESTINATION, OPT_SENDER, OPT_ALL \
+	}
+
 /* clang-format off: a line per command */
 const struct command args_commands[] = {
     {CMD_QUICKSTART, "quickstart",
@@ -48,6 +55,11 @@ const struct command args_commands[] = {
 	    {"ADDRESS|none", "an account; none refuses such mail", false}},
 	{0}},
 
+    {CMD_DOMAIN_DNS, "domain dns", "The DNS records that a domain needs, each with the reason for it.", NULL, COMMAND_EITHER,
+	{{"DOMAIN", "a domain of `domain list`", false}}, {0}},
+    {CMD_DOMAIN_KEYS, "domain keys", "The keys that sign a domain's mail.", NULL, COMMAND_EITHER,
+	{{"DOMAIN", "a domain of `domain list`", false}}, {OPT_MAKE}},
+
     {CMD_ACCOUNT_ADD, "account add", "Make an account; prints a new password unless one is given.",
 	NULL, COMMAND_EITHER,
 	{{"ADDRESS", "e.g. me@example.org, in a domain of `domain list`", false}},
@@ -67,6 +79,22 @@ const struct command args_commands[] = {
     {CMD_ALIAS_REMOVE, "alias remove", "Remove an alias, or one of its targets.", NULL,
 	COMMAND_EITHER,
 	{{"ALIAS", "an alias of `alias list`", false}, {"ADDRESS", "only this target", true}}, {0}},
+
+    {CMD_QUEUE_LIST, "queue list", "What still has to go to other servers, and why it waits.", NULL, COMMAND_EITHER, {{0}},
+	{OPT_DESTINATION, OPT_SENDER, OPT_HELD}},
+    {CMD_QUEUE_SHOW, "queue show", "One message of the queue, recipient by recipient.", NULL, COMMAND_EITHER,
+	{{"ID", "of `queue list`", false}}, {0}},
+    {CMD_QUEUE_WHY, "queue why", "Why a message, or somebody's mail, is still waiting.", NULL, COMMAND_EITHER,
+	{{"ID|ADDRESS", "a message of `queue list`, or a sender or recipient", false}}, {0}},
+    {CMD_QUEUE_HOLD, "queue hold", "Keep messages in the queue until they are released.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
+    {CMD_QUEUE_RELEASE, "queue release", "Let held messages go.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
+    {CMD_QUEUE_RETRY, "queue retry", "Try messages now instead of when their time comes.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
+    {CMD_QUEUE_REMOVE, "queue remove", "Forget messages; nobody is told.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
+    {CMD_QUEUE_EXPIRE, "queue expire", "Try messages one last time; what fails goes back to its sender.", NULL, COMMAND_EITHER,
+	QUEUE_CHOICE},
+    {CMD_TRACE, "trace", "What happened to a message, in order and in words.", NULL, COMMAND_EITHER,
+	{{"MESSAGE-ID|ADDRESS|ID", "a Message-ID, a sender or recipient, or an id of the queue", false}}, {OPT_LAST}},
+    {CMD_LOG_FOLLOW, "log follow", "What happens to messages, as it happens; Ctrl-C ends it.", NULL, COMMAND_EITHER, {{0}}, {OPT_SINCE}},
 
     {CMD_STORE_CHECK, "store check",
 	"Read everything that is stored and compare it with its checksums.", NULL, COMMAND_STOPPED,
@@ -112,6 +140,13 @@ const struct option args_options[OPT_COUNT] = {
     [OPT_YES] = {OPT_YES, "--yes", NULL, OPTION_FLAG, "Do not ask."},
     [OPT_SINGLE] = {OPT_SINGLE, "--single", NULL, OPTION_FLAG,
 	"All in one process, for development; loopback listeners only."},
+    [OPT_DESTINATION] = {OPT_DESTINATION, "--destination", "DOMAIN", OPTION_TEXT, "Only what goes to this domain."},
+    [OPT_SENDER] = {OPT_SENDER, "--sender", "ADDRESS", OPTION_TEXT, "Only what this address sent."},
+    [OPT_HELD] = {OPT_HELD, "--held", NULL, OPTION_FLAG, "Only what is on hold."},
+    [OPT_ALL] = {OPT_ALL, "--all", NULL, OPTION_FLAG, "Everything in the queue."},
+    [OPT_LAST] = {OPT_LAST, "--last", "N", OPTION_TEXT, "The last N messages; else 10."},
+    [OPT_SINCE] = {OPT_SINCE, "--since", "N", OPTION_TEXT, "Begin behind event N; else with the last 10."},
+    [OPT_MAKE] = {OPT_MAKE, "--make", NULL, OPTION_FLAG, "Make those that are missing."},
     [OPT_POP3_DELETE] = {OPT_POP3_DELETE, "--pop3-delete", "yes|no", OPTION_YES_NO,
 	"Whether mail that POP3 retrieved is deleted at the end of the session; else no."},
 };

@@ -76,6 +76,8 @@ struct direct {
 	struct disk *disk;
 	struct store *store;
 	struct admin *admin;
+	uint8_t master[32];	/* what seals new keys; see direct_keys.c */
+	bool has_master;
 };
 /*
  * As root it first gives up root for the store's uid, for good; not when is_fresh: a store that is being made has nothing to be afraid of, and
@@ -89,11 +91,17 @@ void direct_settings(const struct cmd *c, struct rec_settings *out);
 /* As root: becomes the store's uid. Returns the data folder as it can then be opened; NULL: said why not. */
 const char *direct_become(struct cmd *c);
 
+/* direct_keys.c: before root is given up; when there is an admin; at the end. */
+void direct_keys_open(struct cmd *c, struct direct *d);
+void direct_keys_use(struct direct *d);
+void direct_keys_close(struct direct *d);
+
 /* ---- the commands; each returns the exit code ---- */
 
 int cmd_quickstart(struct cmd *c);
 int cmd_demo(struct cmd *c);
 int cmd_directory(struct cmd *c);	/* domain, account, alias */
+int cmd_queue(struct cmd *c);	/* queue, trace, log, domain dns and keys */
 int cmd_store(struct cmd *c);
 int cmd_serve(struct cmd *c);
 int cmd_stop(struct cmd *c);

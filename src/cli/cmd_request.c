@@ -108,6 +108,7 @@ direct_open(struct cmd *c, bool is_fresh, struct direct *out)
 	*out = (struct direct){.disk = NULL};
 	if (!cmd_config(c))
 		return false;
+	direct_keys_open(c, out);
 	root = is_fresh ? c->data_path : direct_become(c);
 	if (root == NULL)
 		return false;
@@ -119,6 +120,7 @@ direct_open(struct cmd *c, bool is_fresh, struct direct *out)
 		st = store_transact_wait(out->store, directory_init_txn, NULL);
 	if (st == ST_OK) {
 		out->admin = admin_new(out->store, out->disk, NULL);
+		direct_keys_use(out);
 	} else {
 		if (why.n == 0)
 			(void)buf_putf(&why, "the store cannot be opened (%s)", status_word(st));
@@ -134,6 +136,7 @@ void
 direct_close(struct direct *d)
 {
 	admin_free(&d->admin);
+	direct_keys_close(d);
 	if (d->store != NULL)
 		store_close(&d->store);
 	if (d->disk != NULL)

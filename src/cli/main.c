@@ -65,6 +65,19 @@ command_run(struct cmd *c)
 	case CMD_ALIAS_LIST:
 	case CMD_ALIAS_REMOVE:
 		return cmd_directory(c);
+	case CMD_DOMAIN_DNS:
+	case CMD_DOMAIN_KEYS:
+	case CMD_QUEUE_LIST:
+	case CMD_QUEUE_SHOW:
+	case CMD_QUEUE_WHY:
+	case CMD_QUEUE_HOLD:
+	case CMD_QUEUE_RELEASE:
+	case CMD_QUEUE_RETRY:
+	case CMD_QUEUE_REMOVE:
+	case CMD_QUEUE_EXPIRE:
+	case CMD_TRACE:
+	case CMD_LOG_FOLLOW:
+		return cmd_queue(c);
 	case CMD_STORE_CHECK:
 	case CMD_STORE_STATS:
 	case CMD_STORE_BACKUP:

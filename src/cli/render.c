@@ -281,6 +281,71 @@ sentence_put(struct buf *out, const char *before, const json_t *v, struct buf *c
 	buf_put_c(out, '\n');
 }
 
+/* What has a "text", one a line. */
+static void
+lines_put(struct buf *out, const char *before, const json_t *lines, struct buf *cell)
+{
+	for (size_t i = 0; i < json_array_size(lines); i++) {
+		const json_t *line = json_array_get(lines, i);
+		sentence_put(out, before, json_is_object(line) ? json_object_get(line, "text") : line, cell);
+	}
+}
+
+/* Lines under their titles. */
+static void
+sections_put(struct buf *out, const json_t *sections, struct buf *cell)
+{
+	if (json_array_size(sections) == 0)
+		buf_put(out, STR("none\n"));
+	for (size_t i = 0; i < json_array_size(sections); i++) {
+		const json_t *section = json_array_get(sections, i);
+		if (i > 0)
+			buf_put_c(out, '\n');
+		sentence_put(out, "", json_object_get(section, "title"), cell);
+		lines_put(out, "  ", json_object_get(section, "lines"), cell);
+	}
+}
+
+/* RFC 1035 5.1: a character-string has at most 255 bytes, so a long text is several beside each other. */
+static void
+txt_put(struct buf *out, struct str s)
+{
+	do {
+		struct str piece = str_take(s, 255);
+		buf_put(out, STR(" \""));
+		for (size_t i = 0; i < piece.n; i++) {
+			if (piece.p[i] == '"' || piece.p[i] == '\\')
+				buf_put_c(out, '\\');
+			buf_put_c(out, piece.p[i]);
+		}
+		buf_put_c(out, '"');
+		s = str_from(s, piece.n);
+	} while (s.n > 0);
+}
+
+/* DNS records as a zone file has them, each behind the reason for it. */
+static void
+records_put(struct buf *out, const json_t *records, struct buf *cell)
+{
+	for (size_t i = 0; i < json_array_size(records); i++) {
+		const json_t *r = json_array_get(records, i);
+		const char *type = json_string_value(json_object_get(r, "type"));
+		bool is_txt = type != NULL && strcmp(type, "TXT") == 0;
+		sentence_put(out, "; ", json_object_get(r, "why"), cell);
+		buf_put(out, cell_make(cell, STR_NULL, json_object_get(r, "name")));
+		buf_put(out, STR(".  IN  "));
+		buf_put(out, cell_make(cell, STR_NULL, json_object_get(r, "type")));
+		if (is_txt) {
+			buf_put_c(out, ' ');
+			txt_put(out, cell_make(cell, STR_NULL, json_object_get(r, "value")));
+		} else {
+			buf_put(out, STR("  "));
+			buf_put(out, cell_make(cell, STR_NULL, json_object_get(r, "value")));
+		}
+		buf_put_c(out, '\n');
+	}
+}
+
 static json_t *
 document_load(struct str json, struct buf *err)
 {
@@ -317,6 +382,14 @@ render_text(struct str json, struct buf *out, struct buf *err)
 		fields_put(out, v, &cell);
 	if (json_is_array(v = json_object_get(doc, "rows")))
 		rows_put(out, v, json_object_get(doc, "columns"), &cell);
+	if (json_is_array(v = json_object_get(doc, "sections")))
+		sections_put(out, v, &cell);
+	if (json_is_array(v = json_object_get(doc, "lines")))
+		lines_put(out, "", v, &cell);
+	if (json_is_array(v = json_object_get(doc, "records")))
+		records_put(out, v, &cell);
+	if (json_is_array(v = json_object_get(doc, "remarks")))
+		lines_put(out, "; ", v, &cell);
 	if ((v = json_object_get(doc, "error")) != NULL)
 		sentence_put(err, "posthorn: ", v, &cell);
 	if ((v = json_object_get(doc, "mend")) != NULL)

@@ -31,6 +31,11 @@ enum status directory_entry_encode_alias(
 enum status directory_entry_decode(
     struct str record, struct directory_entry *out, struct cur *targets_out) MUST_USE;
 
+struct dkim_key_record;
+enum status directory_dkim_encode(const struct dkim_key_record *k, struct buf *out) MUST_USE;
+/* The selector is not in the record; strings borrowed from it. */
+enum status directory_dkim_decode(struct str record, struct dkim_key_record *out) MUST_USE;
+
 /* The domain an address would stand in, which must be local and no alias. */
 enum status directory_home_find(
     struct txn *t, const struct directory_address *a, struct domain *out, struct buf *why) MUST_USE;

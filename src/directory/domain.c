@@ -1,6 +1,7 @@
 #include "base/check.h"
 #include "base/num.h"
 #include "directory/directory_internal.h"
+#include "directory/dkim.h"
 
 static enum status
 domain_put(struct txn *t, const struct domain *d)
@@ -227,6 +228,8 @@ directory_domain_remove(struct txn *t, struct str name, struct buf *why)
 		    STR_ARG(directory_domain_text(&d.name)));
 	if (st == ST_OK && d.alias_of.n)
 		st = target_count(t, &d.alias_of, false);
+	if (st == ST_OK)
+		st = directory_dkim_remove_all(t, directory_domain_text(&d.name));
 	if (st == ST_OK)
 		st = store_del(t, key_domain(&k, directory_domain_text(&d.name)));
 	if (st == ST_OK)

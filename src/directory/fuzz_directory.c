@@ -1,6 +1,7 @@
 /* Records of the directory: what a decoder takes, the encoder makes again, byte for byte. */
 #include "base/check.h"
 #include "directory/directory_internal.h"
+#include "directory/dkim.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -36,12 +37,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct credential credential;
 	struct account account;
 	struct domain domain;
+	struct dkim_key_record dkim;
 	struct buf out;
 
 	if (!n)
 		return 0;
 	buf_init(&out, DIRECTORY_RECORD_BYTES_MAX);
-	switch (data[0] % 4) {
+	switch (data[0] % 5) {
 	case 0:
 		if (credential_decode(record, &credential) == ST_OK)
 			CHECK(credential_encode(&credential, &out) == ST_OK &&
@@ -59,6 +61,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		break;
 	case 3:
 		fuzz_entry(record, &out);
+		break;
+	case 4:
+		if (directory_dkim_decode(record, &dkim) == ST_OK)
+			CHECK(directory_dkim_encode(&dkim, &out) == ST_OK && str_eq(buf_str(&out), record));
 		break;
 	}
 	buf_fini(&out);

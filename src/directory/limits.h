@@ -14,6 +14,14 @@
 /* A refusal with two addresses in it. */
 #define DIRECTORY_WHY_BYTES_MAX 1024
 
+/* Two sign; the others have signed what is still on its way. */
+#define DIRECTORY_DKIM_KEYS_MAX 16
+#define DIRECTORY_DKIM_SELECTOR_BYTES_MAX 63 /* RFC 1035 2.3.4: one label */
+/* PKCS #8 of RSA with 4,096 bits is 2,380 bytes, and sealed_seal adds 33; its public half is 550. */
+#define DIRECTORY_DKIM_SEALED_BYTES_MAX 2600
+#define DIRECTORY_DKIM_PUBLIC_BYTES_MAX 600
+#define DIRECTORY_DKIM_ARENA_BYTES (64u << 10)
+
 #define CREDENTIAL_PASSWORD_BYTES_MAX 1024 /* a pass phrase of many words is about 100 */
 #define CREDENTIAL_ARGON2_BYTES_MAX                                  \
 	192 /* ours are 97; parameters, 64-byte salts and hashes fit \

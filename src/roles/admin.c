@@ -11,15 +11,20 @@
 
 #define MEND_DOMAIN "`posthorn domain list` shows the domains; `posthorn domain add DOMAIN` makes one."
 #define MEND_ACCOUNT "`posthorn account list` shows the accounts."
+#define MEND_QUEUE "`posthorn queue list` shows what is in the queue."
 #define MEND_ALIAS "`posthorn alias list` shows the aliases."
 
 const struct admin_command admin_commands[] = {
-    {"domain add", 1, admin_domain_add, NULL, "Mail for {0} is received from now on.", NULL},
+    {"domain add", 1, admin_domain_add, admin_domain_add_run,
+	"Mail for {0} is received from now on. `posthorn domain dns {0}` shows the records that its DNS needs.", NULL},
     {"domain list", 0, NULL, admin_domain_list, NULL, NULL},
     {"domain remove", 1, admin_domain_remove, NULL, "Mail for {0} is no longer received.", MEND_DOMAIN},
-    {"domain alias", 2, admin_domain_alias, NULL, "Every address of {0} is now the same address of {1}.", MEND_DOMAIN},
+    {"domain alias", 2, admin_domain_alias, admin_domain_alias_run, "Every address of {0} is now the same address of {1}.", MEND_DOMAIN},
     {"domain catch-all", 2, admin_domain_catch_all, NULL, "Mail for addresses of {0} that do not exist goes to {1}.",
 	MEND_DOMAIN},
+    {"domain keys", 1, admin_domain_keys_txn, admin_domain_keys, "The keys of {0} are made. `posthorn domain dns {0}` shows what its DNS needs.",
+	MEND_DOMAIN},
+    {"domain dns", 1, NULL, admin_domain_dns, NULL, MEND_DOMAIN},
     {"account add", 1, admin_account_add, NULL, "Account {0} is made.", MEND_DOMAIN},
     {"account list", 0, NULL, admin_account_list, NULL, MEND_DOMAIN},
     {"account remove", 1, NULL, admin_account_remove, "Account {0} and its mail are removed.", MEND_ACCOUNT},
@@ -27,6 +32,16 @@ const struct admin_command admin_commands[] = {
     {"alias add", 2, admin_alias_add, NULL, "Mail for {0} is delivered to {1}.", MEND_DOMAIN},
     {"alias list", 0, NULL, admin_alias_list, NULL, MEND_DOMAIN},
     {"alias remove", 1, admin_alias_remove, NULL, "Alias {0} is removed.", MEND_ALIAS},
+    {"queue list", 0, NULL, admin_queue_list, NULL, MEND_QUEUE},
+    {"queue show", 1, NULL, admin_queue_show, NULL, MEND_QUEUE},
+    {"queue why", 1, NULL, admin_queue_why, NULL, MEND_QUEUE},
+    {"queue hold", 0, NULL, admin_queue_hold, NULL, MEND_QUEUE},
+    {"queue release", 0, NULL, admin_queue_release, NULL, MEND_QUEUE},
+    {"queue retry", 0, NULL, admin_queue_retry, NULL, MEND_QUEUE},
+    {"queue remove", 0, NULL, admin_queue_remove, NULL, MEND_QUEUE},
+    {"queue expire", 0, NULL, admin_queue_expire, NULL, MEND_QUEUE},
+    {"trace", 1, NULL, admin_trace, NULL, NULL},
+    {"log read", 0, NULL, admin_log_read, NULL, NULL},
     {"store stats", 0, NULL, admin_store_stats, NULL, NULL},
     {"store backup", 1, NULL, admin_store_backup, NULL, NULL},
 };
@@ -75,6 +90,11 @@ admin_job_free(struct admin_job *j)
 		j->next->prev = j->prev;
 	a->jobs_n--;
 	credential_wipe(&j->credential);
+	for (size_t i = 0; i < j->keys.n; i++) {
+		buf_fini(&j->keys.key[i].sealed);
+		buf_fini(&j->keys.key[i].public);
+	}
+	free(j->trace.first);
 	json_decref(j->request);
 	buf_fini(&j->why);
 	buf_fini(&j->out);
@@ -90,6 +110,9 @@ admin_new(struct store *store, struct disk *disk, struct loop *loop)
 	a->store = store;
 	a->disk = disk;
 	a->loop = loop;
+	clock_init_system(&a->clock_system);
+	a->clock = loop != NULL ? loop_clock(loop) : &a->clock_system;
+	arena_init(&a->arena, ADMIN_ARENA_BYTES);
 	admin_removals_resume(a, (struct account_id){0});
 	return a;
 }
@@ -101,8 +124,22 @@ admin_free(struct admin **a)
 		return;
 	while ((*a)->jobs != NULL)
 		admin_job_free((*a)->jobs);
+	arena_fini(&(*a)->arena);
 	free(*a);
 	*a = NULL;
+}
+
+void
+admin_set_queue_changed(struct admin *a, admin_queue_changed_fn *fn, void *arg)
+{
+	a->queue_changed = fn;
+	a->queue_changed_arg = arg;
+}
+
+void
+admin_set_clock(struct admin *a, const struct clock *clock)
+{
+	a->clock = clock;
 }
 
 /* ---- answers ---- */
@@ -250,18 +287,22 @@ job_done(void *arg, enum status st)
 	admin_job_end(arg, st);
 }
 
+void
+admin_job_transact(struct admin_job *j)
+{
+	enum status st = store_transact(j->admin->store, job_txn, j, job_done, j);
+
+	if (st != ST_OK)
+		admin_job_end(j, st);
+}
+
 static void
 job_start(struct admin_job *j)
 {
-	enum status st;
-
-	if (j->command->run != NULL) {
+	if (j->command->run != NULL)
 		j->command->run(j);
-		return;
-	}
-	st = store_transact(j->admin->store, job_txn, j, job_done, j);
-	if (st != ST_OK)
-		admin_job_end(j, st);
+	else
+		admin_job_transact(j);
 }
 
 /* ---- requests ---- */

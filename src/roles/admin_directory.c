@@ -13,7 +13,9 @@ admin_domain_add(struct txn *t, void *arg)
 {
 	struct admin_job *j = arg;
 
-	return directory_domain_add(t, TENANT_DEFAULT, j->operands[0], &j->why);
+	enum status st = directory_domain_add(t, TENANT_DEFAULT, j->operands[0], &j->why);
+
+	return st == ST_OK ? admin_keys_put(t, j) : st;
 }
 
 enum status
@@ -34,6 +36,8 @@ admin_domain_alias(struct txn *t, void *arg)
 
 	if (st == ST_NOTFOUND)
 		st = directory_domain_add(t, TENANT_DEFAULT, j->operands[0], &j->why);
+	if (st == ST_OK)
+		st = admin_keys_put(t, j);
 	return st == ST_OK ? directory_domain_alias(t, j->operands[0], j->operands[1], &j->why) : st;
 }
 

@@ -4,15 +4,15 @@
 #include "mailbox/mailbox.h"
 #include "roles/admin_internal.h"
 
-static void
-list_open(struct admin_job *j, const char *columns)
+void
+admin_list_open(struct admin_job *j, const char *opening, admin_step_fn *step)
 {
-	(void)buf_putf(&j->out, "{\"columns\":[%s],\"rows\":[", columns);
+	(void)buf_put(&j->out, str_of_c(opening));
+	j->list.step = step;
 }
 
-/* Before a row. ST_EOF: no more fit. */
-static enum status
-row_begin(struct admin_job *j)
+enum status
+admin_row_begin(struct admin_job *j)
 {
 	struct admin_list *l = &j->list;
 
@@ -30,26 +30,23 @@ list_close(struct admin_job *j)
 	(void)buf_put_c(&j->out, ']');
 	if (j->list.is_cut)
 		(void)buf_putf(&j->out, ",\"message\":\"Only the first %zu are shown%s.\"", j->list.rows_n,
-		    j->list.is_one_domain ? "" : "; name a domain to see what is in it");
+		    j->list.hint != NULL ? j->list.hint : "");
 	(void)buf_put_c(&j->out, '}');
 	admin_job_answer(j, 0);
 }
 
-/* A page. ST_OK: there is more; ST_EOF: that was all. */
-static enum status list_step(struct admin_job *j);
-
-static void
-list_turn(void *arg)
+void
+admin_list_turn(void *arg)
 {
 	struct admin_job *j = arg;
 	enum status st;
 
 	j->post = (struct loop_id){0};
 	do {
-		st = list_step(j);
+		st = j->list.step(j);
 	} while (st == ST_OK && j->admin->loop == NULL);
 	if (st == ST_OK)
-		j->post = loop_post(j->admin->loop, list_turn, j);
+		j->post = loop_post(j->admin->loop, admin_list_turn, j);
 	else if (st == ST_EOF)
 		list_close(j);
 	else
@@ -78,7 +75,7 @@ domains_step(struct admin_job *j)
 	    directory_domain_list(store_snapshot(j->admin->store), TENANT_DEFAULT, directory_domain_text(&l->domain), page, ADMIN_PAGE, &n);
 
 	for (size_t i = 0; st == ST_OK && i < n; i++) {
-		st = row_begin(j);
+		st = admin_row_begin(j);
 		if (st != ST_OK)
 			break;
 		(void)buf_put(out, STR("{\"domain\":"));
@@ -96,8 +93,8 @@ domains_step(struct admin_job *j)
 void
 admin_domain_list(struct admin_job *j)
 {
-	list_open(j, "\"domain\",\"alias_of\",\"catch_all\"");
-	list_turn(j);
+	admin_list_open(j, "{\"columns\":[\"domain\",\"alias_of\",\"catch_all\"],\"rows\":[", domains_step);
+	admin_list_turn(j);
 }
 
 /* ---- accounts and aliases ---- */
@@ -187,7 +184,7 @@ entries_step(struct admin_job *j)
 	st = directory_entry_list(
 	    t, directory_domain_text(&l->domain), l->kinds, directory_address_local(&l->last), page, ADMIN_PAGE, &n);
 	for (size_t i = 0; st == ST_OK && i < n; i++) {
-		st = row_begin(j);
+		st = admin_row_begin(j);
 		if (st == ST_OK)
 			st = l->kinds == DIRECTORY_ACCOUNT ? account_row(j, t, &page[i]) : alias_row(j, t, &page[i]);
 		l->last = page[i].address;
@@ -196,26 +193,24 @@ entries_step(struct admin_job *j)
 	return st;
 }
 
-static enum status
-list_step(struct admin_job *j)
+static void
+entries_list(struct admin_job *j, unsigned kinds, const char *opening)
 {
-	return j->list.kinds == 0 ? domains_step(j) : entries_step(j);
+	j->list.kinds = kinds;
+	j->list.is_one_domain = j->operands_n > 0;
+	j->list.hint = j->list.is_one_domain ? NULL : "; name a domain to see what is in it";
+	admin_list_open(j, opening, entries_step);
+	admin_list_turn(j);
 }
 
 void
 admin_account_list(struct admin_job *j)
 {
-	j->list.kinds = DIRECTORY_ACCOUNT;
-	j->list.is_one_domain = j->operands_n > 0;
-	list_open(j, "\"address\",\"messages\",\"size_bytes\",\"pop3_delete\"");
-	list_turn(j);
+	entries_list(j, DIRECTORY_ACCOUNT, "{\"columns\":[\"address\",\"messages\",\"size_bytes\",\"pop3_delete\"],\"rows\":[");
 }
 
 void
 admin_alias_list(struct admin_job *j)
 {
-	j->list.kinds = DIRECTORY_ALIAS;
-	j->list.is_one_domain = j->operands_n > 0;
-	list_open(j, "\"alias\",\"targets\"");
-	list_turn(j);
+	entries_list(j, DIRECTORY_ALIAS, "{\"columns\":[\"alias\",\"targets\"],\"rows\":[");
 }

@@ -211,12 +211,11 @@ access_status(void *self, struct buf *json)
 	const struct pop3_counters *n = pop3_counters(a->pop3);
 	const struct submission_counters *m = submission_counters(a->submission);
 
-	(void)buf_putf(json, "\"connections\":%zu,\"sessions\":%llu,\"logins\":%llu,\"retrieved\":%llu,", pop3_sessions(a->pop3),
-	    (unsigned long long)n->sessions, (unsigned long long)n->logins, (unsigned long long)n->retrieved);
-	(void)buf_putf(json,
-	    "\"submission\":{\"connections\":%zu,\"sessions\":%llu,\"logins\":%llu,\"messages\":%llu,\"refused\":%llu,\"bytes\":%llu}",
-	    submission_sessions(a->submission), (unsigned long long)m->sessions, (unsigned long long)m->logins,
-	    (unsigned long long)m->messages, (unsigned long long)m->refused, (unsigned long long)m->bytes);
+	(void)buf_putf(json, "\"connections\":%zu,\"sessions\":%llu,\"logins\":%llu,\"retrieved\":%llu,\"submitting\":%zu,\"submitted\":%llu,"
+			     "\"submission_refused\":%llu",
+	    pop3_sessions(a->pop3) + submission_sessions(a->submission), (unsigned long long)(n->sessions + m->sessions),
+	    (unsigned long long)(n->logins + m->logins), (unsigned long long)n->retrieved, submission_sessions(a->submission),
+	    (unsigned long long)m->messages, (unsigned long long)m->refused);
 }
 
 const struct role_ops role_access_ops = {

@@ -246,6 +246,39 @@ store_tick(void *arg)
 	s->tick = loop_timer_add(role_loop(s->role), 1000, store_tick, s);
 }
 
+/* ---- what commands need of others ---- */
+
+static void
+key_make(void *arg, uint64_t ask, uint8_t algorithm, struct str context)
+{
+	struct store_role *s = arg;
+	struct link *l = role_link_any(s->role, ROLE_KEYS, 0);
+
+	if (l == NULL)
+		admin_key_made(s->admin, ask, false, STR_NULL, STR_NULL);
+	else
+		(void)rec_key_make_put(link_out(l), &(struct rec_key_make){.ask = ask, .algorithm = algorithm, .context = context});
+}
+
+static const struct admin_keys_ops keys_ops = {.make = key_make};
+
+static bool
+store_key_made(struct store_role *s, struct cur *c)
+{
+	struct rec_key_made r;
+
+	if (!rec_key_made_take(c, &r))
+		return false;
+	admin_key_made(s->admin, r.ask, r.ok != 0, r.sealed, r.public);
+	return true;
+}
+
+static void
+queue_changed(void *arg, struct queue_id id)
+{
+	store_queue_tell(arg, id);
+}
+
 static void
 store_start(void *self)
 {
@@ -256,6 +289,8 @@ store_start(void *self)
 	loop_before_wait_add(role_loop(s->role), store_before_wait, s);
 	s->tick = loop_timer_add(role_loop(s->role), 1000, store_tick, s);
 	s->admin = admin_new(s->store, s->disk, role_loop(s->role));
+	admin_set_keys(s->admin, &keys_ops, s);
+	admin_set_queue_changed(s->admin, queue_changed, s);
 	/* Wishes that an earlier run left. */
 	s->is_digest_missed = true;
 }
@@ -325,6 +360,8 @@ store_link_down(void *self, enum role_kind peer, uint16_t index)
 		caps_end(s, index);
 	if (peer == ROLE_WORKER)
 		store_digest_worker_down(s);
+	if (peer == ROLE_KEYS && s->admin != NULL)
+		admin_keys_lost(s->admin);
 }
 
 /* ---- credentials and capabilities ---- */
@@ -616,6 +653,8 @@ store_record(void *self, struct link *l, enum record_type t, struct cur *c)
 		return store_box_expunge(s, l, c);
 	case REC_CAP_DROP:
 		return store_cap_drop(s, l, c);
+	case REC_KEY_MADE:
+		return store_key_made(s, c);
 	case REC_COMMAND:
 		return store_command(s, l, c);
 	default:

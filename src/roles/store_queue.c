@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "base/num.h"
+#include "directory/dkim.h"
 #include "roles/store_role.h"
 
 enum {
@@ -61,15 +62,6 @@ store_queue_tell(struct store_role *s, struct queue_id id)
 		log_event(LOG_ERROR, "queue.unreadable", LOG_U64("message", id.v), LOG_CSTR("why", status_word(st)));
 }
 
-void
-store_queue_tell_gone(struct store_role *s, struct queue_id id, struct str destination)
-{
-	struct link *l = role_link(s->role, ROLE_QUEUE, 0);
-
-	if (l != NULL)
-		(void)rec_queue_entry_put(link_out(l), &(struct rec_queue_entry){.message = id.v, .destination = destination});
-}
-
 bool
 store_queue_load(struct store_role *s, struct link *l, struct cur *c)
 {
@@ -105,12 +97,22 @@ rcpts_put(struct buf *out, const struct queue_rcpt *rcpts, size_t n, struct str 
 	}
 }
 
+/* Those that sign for the domain now. */
 static void
 keys_put(struct store_role *s, struct str domain, struct buf *out)
 {
-	(void)s;
-	(void)domain;
-	(void)out;
+	struct dkim_key_record *keys;
+	size_t n = 0;
+
+	if (domain.n == 0 || directory_dkim_list(store_snapshot(s->store), domain, &s->queue_arena, &keys, &n) != ST_OK)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		if (keys[i].state != DKIM_KEY_ACTIVE)
+			continue;
+		(void)buf_put_c(out, (char)keys[i].algorithm);
+		(void)buf_put_str16(out, keys[i].selector);
+		(void)buf_put_str16(out, keys[i].sealed);
+	}
 }
 
 static enum status
