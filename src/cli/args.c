@@ -89,7 +89,9 @@ const struct command args_commands[] = {
     {CMD_QUEUE_HOLD, "queue hold", "Keep messages in the queue until they are released.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
     {CMD_QUEUE_RELEASE, "queue release", "Let held messages go.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
     {CMD_QUEUE_RETRY, "queue retry", "Try messages now instead of when their time comes.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
-    {CMD_QUEUE_REMOVE, "queue remove", "Forget messages; nobody is told.", NULL, COMMAND_EITHER, QUEUE_CHOICE},
+    {CMD_QUEUE_REMOVE, "queue remove", "Forget messages; nobody is told.", "Asks when it is not one message by its id.",
+	COMMAND_EITHER, {{"ID", "a message of `queue list`; else --destination, --sender or --all", true}},
+	{OPT_DESTINATION, OPT_SENDER, OPT_ALL, OPT_YES}},
     {CMD_QUEUE_EXPIRE, "queue expire", "Try messages one last time; what fails goes back to its sender.", NULL, COMMAND_EITHER,
 	QUEUE_CHOICE},
     {CMD_TRACE, "trace", "What happened to a message, in order and in words.", NULL, COMMAND_EITHER,
@@ -144,8 +146,8 @@ const struct option args_options[OPT_COUNT] = {
     [OPT_SENDER] = {OPT_SENDER, "--sender", "ADDRESS", OPTION_TEXT, "Only what this address sent."},
     [OPT_HELD] = {OPT_HELD, "--held", NULL, OPTION_FLAG, "Only what is on hold."},
     [OPT_ALL] = {OPT_ALL, "--all", NULL, OPTION_FLAG, "Everything in the queue."},
-    [OPT_LAST] = {OPT_LAST, "--last", "N", OPTION_TEXT, "The last N messages; else 10."},
-    [OPT_SINCE] = {OPT_SINCE, "--since", "N", OPTION_TEXT, "Begin behind event N; else with the last 10."},
+    [OPT_LAST] = {OPT_LAST, "--last", "N", OPTION_NUMBER, "The last N messages; else 10."},
+    [OPT_SINCE] = {OPT_SINCE, "--since", "N", OPTION_NUMBER, "Begin behind event N; else with the last 10."},
     [OPT_MAKE] = {OPT_MAKE, "--make", NULL, OPTION_FLAG, "Make those that are missing."},
     [OPT_POP3_DELETE] = {OPT_POP3_DELETE, "--pop3-delete", "yes|no", OPTION_YES_NO,
 	"Whether mail that POP3 retrieved is deleted at the end of the session; else no."},
@@ -323,6 +325,9 @@ value_check(const struct option *o, struct str value, struct buf *error)
 			   ? NULL
 			   : "a number from 0 to 64540";
 		break;
+	case OPTION_NUMBER:
+		want = str_to_u64(value, &n) == ST_OK ? NULL : "a number";
+		break;
 	case OPTION_YES_NO:
 		want = str_eq(value, STR("yes")) || str_eq(value, STR("no")) ? NULL : "yes or no";
 		break;
@@ -486,7 +491,7 @@ args_number(const struct args *a, enum option_id id, uint64_t fallback)
 {
 	uint64_t v = fallback;
 
-	CHECK(args_options[id].kind == OPTION_PORT_OFFSET);
+	CHECK(args_options[id].kind == OPTION_PORT_OFFSET || args_options[id].kind == OPTION_NUMBER);
 	/* Was checked when it was taken. */
 	if (a->has[id])
 		CHECK(str_to_u64(a->values[id], &v) == ST_OK);

@@ -3,7 +3,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "cli/cmd.h"
 #include "cli/control.h"
@@ -13,7 +12,10 @@ enum { FOLLOW_MS = 500, FOLLOW_FIRST = 10 };
 static void
 option_set(json_t *request, const char *name, struct str value)
 {
-	(void)json_object_set_new(json_object_get(request, "options"), name, json_stringn(value.n > 0 ? value.p : "", value.n));
+	json_t *v = json_stringn(value.n > 0 ? value.p : "", value.n);
+
+	/* What is not UTF-8 names nothing we have; left out, it would choose everything. */
+	(void)json_object_set_new(json_object_get(request, "options"), name, v != NULL ? v : json_string("?"));
 }
 
 /* Those of the command line that the server shall know, by their names without dashes. */
@@ -56,7 +58,18 @@ port_set(json_t *request, const struct config *f, enum config_protocol protocol,
 	}
 }
 
-/* Addresses that the configuration names; "all of them" says nothing that a record could. */
+/* Private networks (RFC 1918, RFC 4193) and link-local ones (RFC 3927, RFC 4291): behind some other address, which we do not know. */
+static bool
+is_private(const struct config_ip *ip)
+{
+	const uint8_t *b = ip->bytes;
+
+	if (ip->v6)
+		return (b[0] & 0xfe) == 0xfc || (b[0] == 0xfe && (b[1] & 0xc0) == 0x80);
+	return b[0] == 10 || (b[0] == 172 && (b[1] & 0xf0) == 16) || (b[0] == 192 && b[1] == 168) || (b[0] == 169 && b[1] == 254);
+}
+
+/* Addresses that the configuration names and others can reach. */
 static void
 addresses_set(json_t *request, const struct config *f)
 {
@@ -64,12 +77,12 @@ addresses_set(json_t *request, const struct config *f)
 
 	buf_init(&list, 4096);
 	for (size_t i = 0; i < f->listen.n; i++) {
-		size_t before = list.n;
-		if (list.n > 0)
-			(void)buf_put_c(&list, ' ');
-		(void)config_ip_put(&list, &f->listen.v[i]);
-		if (str_has_suffix_ci(buf_str(&list), STR("0.0.0.0")) || str_has_suffix_ci(buf_str(&list), STR("::")))
-			list.n = before;
+		const struct config_ip *ip = &f->listen.v[i];
+
+		if (config_ip_is_any(ip) || config_ip_is_loopback(ip) || is_private(ip))
+			continue;
+		(void)buf_put(&list, list.n > 0 ? STR(" ") : STR_NULL);
+		(void)config_ip_put(&list, ip);
 	}
 	option_set(request, "addresses", buf_str(&list));
 	buf_fini(&list);
@@ -116,69 +129,106 @@ log_request(uint64_t after, bool is_first, const struct args *a)
 	return request;
 }
 
-/* Prints what is new. *after moves on; false: there is more already. */
+/* Where `log follow` stands. */
+struct follow {
+	struct cmd *c;
+	struct direct direct;	/* the store of a stopped server, open all the time; else zero */
+	uint64_t after;
+	bool is_running, is_first;
+};
+
+/* Prints what is new, and moves on. False: there is more already. */
 static bool
-log_print(const struct cmd *c, json_t *doc, uint64_t *after)
+log_print(struct follow *f, json_t *doc)
 {
 	json_t *lines = json_object_get(doc, "lines");
-	bool is_all = !json_is_true(json_object_get(doc, "more"));
 
-	*after = (uint64_t)json_integer_value(json_object_get(doc, "last"));
-	if (!c->is_json) {
-		if (json_array_size(lines) > 0)
-			(void)cmd_answer_doc(c, EXIT_CODE_OK, json_incref(doc));
-		return is_all;
-	}
+	f->after = (uint64_t)json_integer_value(json_object_get(doc, "last"));
+	if (!f->c->is_json && json_array_size(lines) > 0)
+		(void)cmd_answer_doc(f->c, EXIT_CODE_OK, json_incref(doc));
 	/* A line of JSON for each event. */
-	for (size_t i = 0; i < json_array_size(lines); i++)
-		(void)cmd_answer_doc(c, EXIT_CODE_OK, json_incref(json_array_get(lines, i)));
-	return is_all;
+	for (size_t i = 0; f->c->is_json && i < json_array_size(lines); i++)
+		(void)cmd_answer_doc(f->c, EXIT_CODE_OK, json_incref(json_array_get(lines, i)));
+	return !json_is_true(json_object_get(doc, "more"));
+}
+
+/* False: there is no answer, and it was said why. */
+static bool
+log_ask(struct follow *f, struct reply *r)
+{
+	json_t *request = log_request(f->after, f->is_first, f->c->args);
+
+	if (f->is_running && !f->is_first && !control_is_up(f->c->control_path)) {
+		json_decref(request);
+		r->exit_code = cmd_fail(f->c, EXIT_CODE_UNREACHABLE, "the server has ended", "`posthorn serve` starts it.");
+		return false;
+	}
+	if (f->is_running)
+		return cmd_request(f->c, request, CONTROL_PATIENCE_MS, r);
+	buf_init(&r->json, CMD_ANSWER_BYTES_MAX);
+	direct_run(&f->direct, request, r);
+	json_decref(request);
+	return true;
+}
+
+/* True: go on. Else *code is the command's. */
+static bool
+log_turn(struct follow *f, int *code)
+{
+	struct reply r = {.exit_code = EXIT_CODE_FAILED};
+	bool is_asked = log_ask(f, &r), is_all = true;
+	json_t *doc;
+
+	*code = r.exit_code;
+	if (is_asked && r.exit_code == EXIT_CODE_OK) {
+		doc = json_loadb(r.json.n > 0 ? r.json.p : "", r.json.n, 0, NULL);
+		is_all = log_print(f, doc);
+		json_decref(doc);
+		f->is_first = false;
+	} else if (is_asked) {
+		*code = cmd_answer(f->c, r.exit_code, buf_str(&r.json));
+	}
+	reply_fini(&r);
+	if (*code != EXIT_CODE_OK)
+		return false;
+	/* On a stopped server nothing more comes. */
+	if (is_all && f->is_running)
+		(void)poll(NULL, 0, FOLLOW_MS);
+	return !is_all || f->is_running;
 }
 
 static int
 log_follow(struct cmd *c)
 {
 	struct sigaction act = {.sa_handler = on_signal};
-	uint64_t after = 0;
-	bool is_first = true, is_running = control_is_up(c->control_path);
+	struct follow f = {.c = c, .is_first = true, .is_running = control_is_up(c->control_path)};
+	int code = EXIT_CODE_OK;
 
+	if (!f.is_running && !direct_open(c, false, &f.direct))
+		return EXIT_CODE_FAILED;
 	(void)sigaction(SIGINT, &act, NULL);
 	(void)sigaction(SIGTERM, &act, NULL);
-	while (!is_over) {
-		struct reply r;
-		json_t *doc = NULL;
-		bool is_all = true;
-		if (!cmd_request(c, log_request(after, is_first, c->args), CONTROL_PATIENCE_MS, &r)) {
-			reply_fini(&r);
-			return is_first ? r.exit_code : EXIT_CODE_OK;
-		}
-		if (r.exit_code == EXIT_CODE_OK)
-			doc = json_loadb(r.json.n > 0 ? r.json.p : "", r.json.n, 0, NULL);
-		if (doc != NULL)
-			is_all = log_print(c, doc, &after);
-		json_decref(doc);
-		fflush(stdout);
-		is_first = false;
-		reply_fini(&r);
-		/* On a stopped server nothing more comes. */
-		if (is_all && !is_running)
-			return EXIT_CODE_OK;
-		if (is_all)
-			(void)poll(NULL, 0, FOLLOW_MS);
-	}
-	return EXIT_CODE_OK;
+	while (!is_over && log_turn(&f, &code))
+		continue;
+	if (!f.is_running)
+		direct_close(&f.direct);
+	return is_over ? EXIT_CODE_OK : code;
 }
 
 int
 cmd_queue(struct cmd *c)
 {
+	const struct args *a = c->args;
 	json_t *request;
 
-	if (c->args->command->id == CMD_LOG_FOLLOW)
+	if (a->command->id == CMD_LOG_FOLLOW)
 		return log_follow(c);
-	request = cmd_request_new(c, c->args->command->words);
-	options_pass(c->args, request);
-	if (c->args->command->id == CMD_DOMAIN_DNS)
+	if (a->command->id == CMD_QUEUE_REMOVE && a->operand_count == 0 &&
+	    !cmd_confirm(c, "Remove all these messages from the queue, without a word to their senders?"))
+		return EXIT_CODE_FAILED;
+	request = cmd_request_new(c, a->command->words);
+	options_pass(a, request);
+	if (a->command->id == CMD_DOMAIN_DNS)
 		return domain_dns(c, request);
 	return request_show(c, request);
 }

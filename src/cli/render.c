@@ -77,6 +77,31 @@ bytes_put(struct buf *out, uint64_t v)
 	buf_put_c(out, units[unit - 1]);
 }
 
+/* 45 s, 12 min, 3 h, 2 d: what one says to a person, in the unit that has two of it. */
+static void
+duration_put(struct buf *out, uint64_t s)
+{
+	if (s < 120)
+		buf_putf(out, "%llu s", (unsigned long long)s);
+	else if (s < 2 * 3600)
+		buf_putf(out, "%llu min", (unsigned long long)(s / 60));
+	else if (s < 48 * 3600)
+		buf_putf(out, "%llu h", (unsigned long long)(s / 3600));
+	else
+		buf_putf(out, "%llu d", (unsigned long long)(s / (24 * 3600)));
+}
+
+static void
+integer_put(struct buf *out, struct str name, json_int_t v)
+{
+	if (v >= 0 && str_has_suffix_ci(name, STR("_bytes")))
+		bytes_put(out, (uint64_t)v);
+	else if (v >= 0 && str_has_suffix_ci(name, STR("_seconds")))
+		duration_put(out, (uint64_t)v);
+	else
+		buf_putf(out, "%" JSON_INTEGER_FORMAT, v);
+}
+
 static void
 value_put(struct buf *out, struct str name, const json_t *v)
 {
@@ -88,10 +113,7 @@ value_put(struct buf *out, struct str name, const json_t *v)
 		text_put(out, str_of(json_string_value(v), json_string_length(v)));
 		return;
 	case JSON_INTEGER:
-		if (str_has_suffix_ci(name, STR("_bytes")) && json_integer_value(v) >= 0)
-			bytes_put(out, (uint64_t)json_integer_value(v));
-		else
-			buf_putf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(v));
+		integer_put(out, name, json_integer_value(v));
 		return;
 	case JSON_REAL:
 		buf_putf(out, "%.2f", json_real_value(v));
@@ -132,12 +154,14 @@ cell_make(struct buf *b, struct str name, const json_t *v)
 	return b->n == 0 ? STR("-") : buf_str(b);
 }
 
-/* "size_bytes" is shown as "size", "last_login" as "last login". */
+/* "size_bytes" is shown as "size", "age_seconds" as "age", "last_login" as "last login". */
 static struct str
 heading_make(struct buf *b, struct str name)
 {
 	if (str_has_suffix_ci(name, STR("_bytes")))
 		name.n -= strlen("_bytes");
+	else if (str_has_suffix_ci(name, STR("_seconds")))
+		name.n -= strlen("_seconds");
 	buf_reset(b);
 	text_put(b, name);
 	for (size_t i = 0; i < b->n; i++)
@@ -331,6 +355,7 @@ records_put(struct buf *out, const json_t *records, struct buf *cell)
 		const json_t *r = json_array_get(records, i);
 		const char *type = json_string_value(json_object_get(r, "type"));
 		bool is_txt = type != NULL && strcmp(type, "TXT") == 0;
+
 		sentence_put(out, "; ", json_object_get(r, "why"), cell);
 		buf_put(out, cell_make(cell, STR_NULL, json_object_get(r, "name")));
 		buf_put(out, STR(".  IN  "));

@@ -5,9 +5,13 @@
  *	{"message": "..."}			a sentence
  *	{"fields": {"key": value, ...}}		"key: value" lines, aligned
  *	{"rows": [{...}], "columns": ["a"]}	a table; without columns those of the first row
+ *	{"sections": [{"title": "...", "lines": [...]}]}	lines under their titles
+ *	{"lines": ["...", {"text": "..."}]}	lines; of an object its text
+ *	{"records": [{"name", "type", "value", "why"}]}	lines of a zone file, the reason as a comment before
+ *	{"remarks": ["..."]}			further comments of a zone file
  *	{"error": "...", "mend": "..."}		"posthorn: ..." and how to mend it, on stderr
  *
- * Numbers whose name ends in _bytes are shown as 1.5k, 20M, 3G. Values may come from strangers
+ * Numbers whose name ends in _bytes are shown as 1.5k, 20M, 3G, those in _seconds as 45 s, 12 min, 3 h, 2 d. Values may come from strangers
  *(addresses, names): whatever moves a cursor or turns the direction of text is shown as "?".
  */
 #ifndef POSTHORN_CLI_RENDER_H

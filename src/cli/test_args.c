@@ -65,6 +65,13 @@ lines_are_understood(void)
 	    {"alias remove a@b c@d", CMD_ALIAS_REMOVE, 2, "c@d"},
 	    {"store backup /tmp/x", CMD_STORE_BACKUP, 1, "/tmp/x"},
 	    {"version", CMD_VERSION, 0, NULL},
+	    {"queue list --held --sender <> --destination b.org", CMD_QUEUE_LIST, 0, NULL},
+	    {"queue retry 1A2B", CMD_QUEUE_RETRY, 1, "1A2B"},
+	    {"queue remove --all --yes", CMD_QUEUE_REMOVE, 0, NULL},
+	    {"trace <1@a.org> --last 3", CMD_TRACE, 1, "<1@a.org>"},
+	    {"log follow --since 0 --json", CMD_LOG_FOLLOW, 0, NULL},
+	    {"domain keys b.org --make", CMD_DOMAIN_KEYS, 1, "b.org"},
+	    {"domain dns b.org", CMD_DOMAIN_DNS, 1, "b.org"},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(table); i++) {
@@ -93,8 +100,8 @@ mistakes_are_explained(void)
 	    {"acount add x", "there is no command `acount`; did you mean `account`?"},
 	    {"xyzzy", "there is no command `xyzzy`; `posthorn --help` names them all"},
 	    {"account ad a@b", "there is no command `account ad`; did you mean `account add`?"},
-	    {"domain", "`domain` needs one of: add, list, remove, alias, catch-all"},
-	    {"domain frobnicate", "`domain` needs one of: add, list, remove, alias, catch-all"},
+	    {"domain", "`domain` needs one of: add, list, remove, alias, catch-all, dns, keys"},
+	    {"domain frobnicate", "`domain` needs one of: add, list, remove, alias, catch-all, dns, keys"},
 	    {"quickstart", "`quickstart` needs ADDRESS: the first account, e.g. me@example.org; "
 			   "its domain is served"},
 	    {"alias add a@b", "`alias add` needs ADDRESS: an account"},
@@ -117,6 +124,9 @@ mistakes_are_explained(void)
 		"--hostname needs a host name such as mail.example.org, not `a_b`"},
 	    {"quickstart a@b --resolver 127.0.0.1", "--resolver needs an address and a port, e.g. "
 						    "127.0.0.1:53 or [::1]:53, not `127.0.0.1`"},
+	    {"trace a@b --last many", "--last needs a number, not `many`"},
+	    {"log follow --since -1", "--since needs a number, not `-1`"},
+	    {"queue hold --yes", "`queue hold` takes no --yes; `posthorn queue hold --help` says what it takes"},
 	    {"account add a@b --pop3-delete maybe", "--pop3-delete needs yes or no, not `maybe`"},
 	    {"\033[2Jx", "there is no command `?[2Jx`; `posthorn --help` names them all"},
 	};

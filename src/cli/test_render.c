@@ -33,6 +33,17 @@ documents_become_text(void)
 	    {"{\"message\":\"a\\u001b[2Jb\\nc\\u202ed\\u0085\"}", "a?[2Jb?c?d?\n", "", ST_OK},
 	    {"{\"message\":\"\"}", "-\n", "", ST_OK},
 	    {"{\"rows\":[1,2]}", "", "", ST_OK},
+	    {"{\"rows\":[{\"age_seconds\":119,\"next_seconds\":120},{\"age_seconds\":7200,\"next_seconds\":172800},"
+	     "{\"age_seconds\":-1,\"next_seconds\":null}]}",
+		"  age   next\n119 s  2 min\n  2 h    2 d\n   -1      -\n", "", ST_OK},
+	    {"{\"sections\":[]}", "none\n", "", ST_OK},
+	    {"{\"sections\":[{\"title\":\"one\",\"lines\":[\"a\",{\"text\":\"b\\u001b\",\"x\":1}]},{\"title\":\"two\"},5]}",
+		"one\n  a\n  b?\n\ntwo\n\n-\n", "", ST_OK},
+	    {"{\"lines\":[{\"text\":\"a\"},{\"x\":1},\"c\"]}", "a\n-\nc\n", "", ST_OK},
+	    {"{\"records\":[{\"name\":\"a.org\",\"type\":\"MX\",\"value\":\"10 m.a.org.\",\"why\":\"mail\"},"
+	     "{\"name\":\"a.org\",\"type\":\"TXT\",\"value\":\"say \\\"\\\\\",\"why\":\"because\"}],\"remarks\":[\"more\"]}",
+		"; mail\na.org.  IN  MX  10 m.a.org.\n; because\na.org.  IN  TXT  \"say \\\"\\\\\"\n; more\n", "", ST_OK},
+	    {"{\"records\":[5,{}]}", "; -\n-.  IN  -  -\n; -\n-.  IN  -  -\n", "", ST_OK},
 	    {"{}", "", "", ST_OK},
 	    {"", "", "posthorn: the server's answer was not understood\n", ST_SYNTAX},
 	    {"[1]", "", "posthorn: the server's answer was not understood\n", ST_SYNTAX},
@@ -47,6 +58,28 @@ documents_become_text(void)
 		EXPECT(render_text(str_of_c(table[i].in), &out, &err) == table[i].st);
 		EXPECT_STR(buf_str(&out), str_of_c(table[i].out));
 		EXPECT_STR(buf_str(&err), str_of_c(table[i].err));
+		buf_fini(&out);
+		buf_fini(&err);
+	}
+}
+
+/* RFC 1035 3.3: at n and at n + 1. */
+static void
+long_texts_are_split(void)
+{
+	for (size_t n = 255; n <= 256; n++) {
+		struct buf in, out, err;
+
+		buf_init(&in, 4096);
+		buf_init(&out, 4096);
+		buf_init(&err, 4096);
+		(void)buf_put(&in, STR("{\"records\":[{\"name\":\"a\",\"type\":\"TXT\",\"why\":\"w\",\"value\":\""));
+		for (size_t i = 0; i < n; i++)
+			(void)buf_put_c(&in, 'x');
+		(void)buf_put(&in, STR("\"}]}"));
+		EXPECT(render_text(buf_str(&in), &out, &err) == ST_OK);
+		EXPECT((str_find(buf_str(&out), STR("x\" \"x\"\n")) < out.n) == (n > 255));
+		buf_fini(&in);
 		buf_fini(&out);
 		buf_fini(&err);
 	}
@@ -125,6 +158,7 @@ int
 main(void)
 {
 	UNIT(documents_become_text);
+	UNIT(long_texts_are_split);
 	UNIT(bytes_are_short);
 	UNIT(json_stays_json);
 	UNIT(full_buffers_are_reported);

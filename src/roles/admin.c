@@ -11,6 +11,7 @@
 
 #define MEND_DOMAIN "`posthorn domain list` shows the domains; `posthorn domain add DOMAIN` makes one."
 #define MEND_ACCOUNT "`posthorn account list` shows the accounts."
+#define MEND_TRACE "Give a whole address, a Message-ID or an id of `posthorn queue list`; what is older than queue.trace_days is forgotten."
 #define MEND_QUEUE "`posthorn queue list` shows what is in the queue."
 #define MEND_ALIAS "`posthorn alias list` shows the aliases."
 
@@ -40,7 +41,7 @@ const struct admin_command admin_commands[] = {
     {"queue retry", 0, NULL, admin_queue_retry, NULL, MEND_QUEUE},
     {"queue remove", 0, NULL, admin_queue_remove, NULL, MEND_QUEUE},
     {"queue expire", 0, NULL, admin_queue_expire, NULL, MEND_QUEUE},
-    {"trace", 1, NULL, admin_trace, NULL, NULL},
+    {"trace", 1, NULL, admin_trace, NULL, MEND_TRACE},
     {"log read", 0, NULL, admin_log_read, NULL, NULL},
     {"store stats", 0, NULL, admin_store_stats, NULL, NULL},
     {"store backup", 1, NULL, admin_store_backup, NULL, NULL},

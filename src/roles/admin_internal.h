@@ -224,6 +224,8 @@ struct admin_queued {
 	struct queue_rcpt *rcpts;
 	size_t rcpts_n;
 };
+/* Does the filter let it through? */
+bool admin_queue_is_wanted(const struct admin_job *j, const struct admin_queued *q);
 typedef enum status admin_queued_fn(struct admin_job *j, const struct admin_queued *q);
 enum status admin_queue_walk(struct admin_job *j, admin_queued_fn *visit) MUST_USE;
 /* ST_NOTFOUND. */

@@ -228,6 +228,11 @@ order_one_start(struct admin_job *j)
 	st = admin_queued_load(store_snapshot(j->admin->store), j->queue.id, &j->admin->arena, &q);
 	if (st == ST_NOTFOUND)
 		(void)buf_putf(&j->why, "there is no message %.*s in the queue (any more)", STR_ARG(j->operands[0]));
+	/* A filter beside the id must hold, too: who gave both is not sure of the id. */
+	if (st == ST_OK && !admin_queue_is_wanted(j, &q)) {
+		(void)buf_putf(&j->why, "message %.*s is not from that sender or goes elsewhere", STR_ARG(j->operands[0]));
+		st = ST_NOTFOUND;
+	}
 	if (st != ST_OK) {
 		admin_job_end(j, st);
 		return;

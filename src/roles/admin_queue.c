@@ -94,8 +94,8 @@ is_of_address(const struct admin_queued *q, struct str address)
 	return false;
 }
 
-static bool
-is_wanted(const struct admin_job *j, const struct admin_queued *q)
+bool
+admin_queue_is_wanted(const struct admin_job *j, const struct admin_queued *q)
 {
 	return (!j->queue.is_sender_asked || str_eq_ci(q->m.reverse_path, j->queue.sender)) && is_of_address(q, j->queue.address) &&
 	       any_rcpt(q, destination_of(j), j->queue.is_held_only);
@@ -120,7 +120,7 @@ walk_one(struct admin_job *j, struct queue_id id, admin_queued_fn *visit)
 	/* ST_LIMIT is visit's word. */
 	if (st != ST_OK)
 		return ST_IO;
-	return is_wanted(j, &q) ? visit(j, &q) : ST_OK;
+	return admin_queue_is_wanted(j, &q) ? visit(j, &q) : ST_OK;
 }
 
 enum status
