@@ -86,6 +86,9 @@ class Posthorn:
         """Acknowledged mail is in the mailbox; what may be outstanding is its digests."""
         return self.detail("store")[0].get("digests_waiting", 1) == 0
 
+    def is_queue_empty(self):
+        return self.detail("queue")[0].get("entries", 1) == 0
+
     def mailbox_count(self):
         with socket.create_connection(("127.0.0.1", self.pop3_port), 30) as s:
             f = s.makefile("rwb")
@@ -138,8 +141,8 @@ class Postfix:
 
     name = "postfix"
 
-    def __init__(self, folder, port=22525):
-        self.folder, self.smtp_port = pathlib.Path(folder), port
+    def __init__(self, folder, port=22525, extra=""):
+        self.folder, self.smtp_port, self.extra = pathlib.Path(folder), port, extra
 
     def start(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -184,8 +187,11 @@ class Postfix:
                     return False
         return True
 
+    # A message that is being sent stands in `active`.
+    is_queue_empty = is_delivered
+
     def mailbox_count(self):
         return len(os.listdir(self.folder / "mail" / "u" / "new"))
 
     def configuration(self):
-        return POSTFIX_MAIN.format(folder=self.folder, domain=DOMAIN)
+        return POSTFIX_MAIN.format(folder=self.folder, domain=DOMAIN) + self.extra
