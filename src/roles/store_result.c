@@ -372,6 +372,23 @@ notice_ask(struct result *k, const struct queue_message *m, struct str rcpts)
 	return st;
 }
 
+/*
+ * Is the notice of this very try being written? A queue that was restarted tries again what it does not know the end of: its result waits
+ * until it can be seen what the first one has left.
+ */
+static bool
+is_noticed_already(struct result *k)
+{
+	struct result *w;
+	uint32_t it = 0;
+
+	while ((w = slots_next(&k->s->results, &it)) != NULL)
+		if (w != k && !w->is_local && w->timer.v != 0 && w->r.message == k->r.message &&
+		    str_eq(w->r.destination, k->r.destination))
+			return true;
+	return false;
+}
+
 /* True: a worker writes it, and we wait. */
 static bool
 result_needs_notice(struct result *k, bool *is_broken_out)
@@ -398,6 +415,10 @@ result_needs_notice(struct result *k, bool *is_broken_out)
 		due += news[i].is_notice_due;
 	if (due == 0)
 		return false;
+	if (is_noticed_already(k)) {
+		k->timer = loop_timer_add(role_loop(s->role), 1, notice_timeout, k);
+		return true;
+	}
 	if (!notice_is_allowed(s, m.reverse_path, k->now_ms)) {
 		log_event(LOG_WARN, "notice.too_many", LOG_STR("to", m.reverse_path));
 		return false;
