@@ -9,6 +9,8 @@
  * A message that has a field "X-Sent: N" (nanoseconds of CLOCK_MONOTONIC, as smtp_blast -x writes it) is
  * also measured: from N until its last line is here. -o FILE gets a line "N ARRIVED" for each of them.
  *
+ * Signatures are counted by their fields and by "a=rsa-sha256" in a line of the head; nobody checks them here.
+ *
  * Standard input asks: "count" is answered with one line of JSON, "reset" starts anew and is answered the
  * same way; its end ends the program. arrived_ns is the arrival of the last message, CLOCK_MONOTONIC.
  */
@@ -40,7 +42,7 @@ struct peer {
 };
 
 static struct {
-	uint64_t messages, recipients, connections, open, bytes, first_ns, arrived_ns;
+	uint64_t messages, recipients, connections, open, bytes, signatures, rsa, first_ns, arrived_ns;
 	size_t latencies_n;
 } counted;
 static double *latency_ms;
@@ -133,6 +135,17 @@ message_done(struct peer *p)
 }
 
 static void
+field_take(struct peer *p)
+{
+	if (is_word(p, "X-Sent: ")) {
+		p->line[p->line_n < LINE_BYTES ? p->line_n : LINE_BYTES - 1] = 0;
+		p->sent_ns = strtoull(p->line + strlen("X-Sent: "), NULL, 10);
+	}
+	counted.signatures += is_word(p, "DKIM-Signature:");
+	counted.rsa += memmem(p->line, p->line_n, "a=rsa-sha256", strlen("a=rsa-sha256")) != NULL;
+}
+
+static void
 line_take(struct peer *p)
 {
 	if (!p->is_content) {
@@ -141,9 +154,8 @@ line_take(struct peer *p)
 		message_done(p);
 	} else if (p->line_n == 0) {
 		p->is_head = false;
-	} else if (p->is_head && is_word(p, "X-Sent: ")) {
-		p->line[p->line_n < LINE_BYTES ? p->line_n : LINE_BYTES - 1] = 0;
-		p->sent_ns = strtoull(p->line + strlen("X-Sent: "), NULL, 10);
+	} else if (p->is_head) {
+		field_take(p);
 	}
 	p->line_n = 0;
 }
@@ -236,10 +248,10 @@ answer(void)
 
 	qsort(latency_ms, n, sizeof(*latency_ms), double_order);
 	printf("{\"messages\":%llu,\"recipients\":%llu,\"connections\":%llu,\"open\":%llu,\"bytes\":%llu,"
-	       "\"first_ns\":%llu,\"arrived_ns\":%llu,\"measured\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
+	       "\"signatures\":%llu,\"rsa\":%llu,\"first_ns\":%llu,\"arrived_ns\":%llu,\"measured\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
 	    (unsigned long long)counted.messages, (unsigned long long)counted.recipients, (unsigned long long)counted.connections,
-	    (unsigned long long)counted.open, (unsigned long long)counted.bytes, (unsigned long long)counted.first_ns,
-	    (unsigned long long)counted.arrived_ns, n, n > 0 ? latency_ms[n / 2] : 0, n > 0 ? latency_ms[n * 99 / 100] : 0,
+	    (unsigned long long)counted.open, (unsigned long long)counted.bytes, (unsigned long long)counted.signatures,
+	    (unsigned long long)counted.rsa, (unsigned long long)counted.first_ns, (unsigned long long)counted.arrived_ns, n, n > 0 ? latency_ms[n / 2] : 0, n > 0 ? latency_ms[n * 99 / 100] : 0,
 	    n > 0 ? latency_ms[n - 1] : 0);
 	fflush(stdout);
 	if (stamps != NULL)
