@@ -5,7 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "flow/relay/relay.h"
-#include "roles/role.h"
+#include "roles/relay_role.h"
 #include "standards/dkim/dkim.h"
 #include "standards/sasl/sasl.h"
 #include "sys/sandbox.h"
@@ -15,6 +15,8 @@ struct relay_role {
 	struct relay *relay;
 	struct tls_context *tls;
 	uint64_t spread; /* over several processes of a kind */
+	relay_connect_fn *connect; /* of a simulator; NULL: the system's */
+	void *connect_arg;
 };
 
 static struct link *
@@ -49,8 +51,22 @@ relay_keys(void *arg)
 	return role_link_any(s->role, ROLE_KEYS, s->spread++);
 }
 
-static const struct relay_ops relay_ops = {
-    .store = relay_store, .queue = relay_queue, .resolver = relay_resolver, .keys = relay_keys};
+static struct conn *
+relay_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h, void *conn_arg,
+    size_t input_bytes_max)
+{
+	struct relay_role *s = arg;
+
+	if (s->connect != NULL)
+		return s->connect(s->connect_arg, to, h, conn_arg, input_bytes_max);
+	return conn_new_connect(role_loop(s->role), to, NULL, h, conn_arg, input_bytes_max);
+}
+
+static const struct relay_ops relay_ops = {.store = relay_store,
+    .queue = relay_queue,
+    .resolver = relay_resolver,
+    .keys = relay_keys,
+    .connect = relay_connect};
 
 static void *
 relay_role_new(struct role *r)
@@ -182,3 +198,13 @@ const struct role_ops role_relay_ops = {
     .stop = relay_role_stop,
     .status = relay_status,
 };
+
+void
+role_relay_simulate(struct role *r, relay_connect_fn *fn, void *arg)
+{
+	struct relay_role *s = role_self(r);
+
+	CHECK(s->connect == NULL);
+	s->connect = fn;
+	s->connect_arg = arg;
+}

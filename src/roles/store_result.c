@@ -46,6 +46,7 @@ struct result {
 	uint64_t due_ms;
 	bool is_held;
 	struct queue_id notice_queued;
+	struct blob_id notice_blob;	/* in a mailbox here */
 };
 
 static void
@@ -181,6 +182,8 @@ notice_deliver(struct result *k, struct txn *t, const struct queue_message *m)
 		if (st == ST_SYNTAX)
 			return store_blob_ref(t, blob, -1);
 		k->notice_queued = q.id;
+	} else if (st == ST_OK) {
+		k->notice_blob = blob;
 	}
 	return st == ST_OK && blob.v != 0 ? event_put(t, &e, NULL, 0) : st;
 }
@@ -221,6 +224,7 @@ result_txn(struct txn *t, void *arg)
 
 	arena_reset(&k->arena);
 	k->notice_queued = (struct queue_id){0};
+	k->notice_blob = (struct blob_id){0};
 	k->left_n = 0;
 	st = queue_get(t, (struct queue_id){k->r.message}, &k->arena, &m);
 	/* Removed meanwhile: nothing is left of it, and that is the answer. */
@@ -241,6 +245,7 @@ local_txn(struct txn *t, void *arg)
 	struct result *k = arg;
 
 	k->notice_queued = (struct queue_id){0};
+	k->notice_blob = (struct blob_id){0};
 	return notice_deliver(k, t, &k->local);
 }
 
@@ -259,8 +264,12 @@ result_commit(struct result *k)
 {
 	enum status st = store_transact(k->s->store, k->is_local ? local_txn : result_txn, k, result_done, k);
 
-	if (st == ST_OK)
+	if (st == ST_OK) {
+		/* It is mail like any other to who reads it. */
+		if (k->notice_blob.v != 0)
+			store_digest_send(k->s, k->notice_blob, str_of(k->text, k->text_n));
 		return;
+	}
 	log_event(LOG_WARN, "queue.result", LOG_U64("message", k->r.message), LOG_CSTR("why", status_word(st)));
 	result_answer(k, false);
 }
@@ -363,6 +372,23 @@ notice_ask(struct result *k, const struct queue_message *m, struct str rcpts)
 	return st;
 }
 
+/*
+ * Is the notice of this very try being written? A queue that was restarted tries again what it does not know the end of: its result waits
+ * until it can be seen what the first one has left.
+ */
+static bool
+is_noticed_already(struct result *k)
+{
+	struct result *w;
+	uint32_t it = 0;
+
+	while ((w = slots_next(&k->s->results, &it)) != NULL)
+		if (w != k && !w->is_local && w->timer.v != 0 && w->r.message == k->r.message &&
+		    str_eq(w->r.destination, k->r.destination))
+			return true;
+	return false;
+}
+
 /* True: a worker writes it, and we wait. */
 static bool
 result_needs_notice(struct result *k, bool *is_broken_out)
@@ -389,6 +415,10 @@ result_needs_notice(struct result *k, bool *is_broken_out)
 		due += news[i].is_notice_due;
 	if (due == 0)
 		return false;
+	if (is_noticed_already(k)) {
+		k->timer = loop_timer_add(role_loop(s->role), 1, notice_timeout, k);
+		return true;
+	}
 	if (!notice_is_allowed(s, m.reverse_path, k->now_ms)) {
 		log_event(LOG_WARN, "notice.too_many", LOG_STR("to", m.reverse_path));
 		return false;

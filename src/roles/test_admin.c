@@ -25,7 +25,7 @@ struct test {
 	size_t asked_n;
 	uint8_t algorithms[8];	/* by the ask's number */
 	struct queue_id changed[512];
-	size_t changed_n;
+	size_t changed_n, gone_n;
 	struct clock clock;
 	struct store *store;
 	struct memory_disk *memory;
@@ -103,10 +103,11 @@ key_make(void *arg, uint64_t ask, uint8_t algorithm, struct str context)
 static const struct admin_keys_ops keys_ops = {.make = key_make};
 
 static void
-queue_changed(void *arg, struct queue_id id)
+queue_changed(void *arg, struct queue_id id, struct str gone)
 {
 	struct test *t = arg;
 
+	t->gone_n += gone.n > 0;
 	CHECK(t->changed_n < COUNT_OF(t->changed));
 	t->changed[t->changed_n++] = id;
 }

@@ -10,6 +10,7 @@ import pathlib
 import re
 import statistics
 import subprocess
+import threading
 import time
 
 import load
@@ -17,7 +18,7 @@ import meter
 import servers
 
 SINK_PORT = 23600
-# Nothing listens there.
+# Nothing listens here.
 CLOSED_PORT = 23601
 FAR = "far.test"
 STRANGER = "sender@src.test"
@@ -41,7 +42,8 @@ LATENCY_SECONDS = 10
 RELOADS = 5
 RELOAD_EVERY_SECONDS = 0.4
 RELOAD_SESSIONS = 100
-RELOAD_COUNTS = {"posthorn": 60000, "postfix": 4000}
+# Messages of one load; another one follows until the reloads are done.
+RELOAD_COUNTS = {"posthorn": 5000, "postfix": 500}
 QUEUED_DOMAINS = 1000
 QUEUED_USERS = 997
 QUEUED_WARM = 2000
@@ -73,7 +75,7 @@ class Sink:
     def __init__(self, bench, stamps=None):
         options = ["-o", str(stamps)] if stamps else []
         self.process = subprocess.Popen(
-            [bench.tools["relay_sink"], *options, str(SINK_PORT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            [bench.tools["relay_sink"], *options, str(SINK_PORT + bench.args.ports)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )
         if self.process.stdout.readline() != "listening\n":
             raise SystemExit("relay_sink does not listen")
@@ -94,12 +96,13 @@ class Sink:
     def cpu_seconds(self):
         return meter.read_stat(self.process.pid)[1]
 
-    def expect(self, count):
+    def expect(self, count, is_new=True):
         """
         From now on `count` messages. The answer says when they are here and the server's queue is empty; that is
         asked only then, because asking costs the server something.
         """
-        self.ask("reset")
+        if is_new:
+            self.ask("reset")
         asked_ns = 0
 
         def is_done(server):
@@ -134,9 +137,9 @@ def start(bench, sink, part, server, sender):
 
 def pair(bench, is_signed=False):
     """The two, in turn."""
-    milter = servers.OpenDkim(bench.out / "opendkim", servers.DOMAIN) if is_signed else None
-    yield bench.postfix(POSTFIX.format(port=SINK_PORT), milter)
-    yield bench.posthorn(POSTHORN.format(port=SINK_PORT))
+    milter = servers.OpenDkim(bench.out / "opendkim", servers.DOMAIN, 22891 + bench.args.ports) if is_signed else None
+    yield bench.postfix(POSTFIX.format(port=SINK_PORT + bench.args.ports), milter)
+    yield bench.posthorn(POSTHORN.format(port=SINK_PORT + bench.args.ports))
 
 
 def each(bench, sink, part, one, sender=STRANGER, is_signed=False):
@@ -272,49 +275,69 @@ def run_latency(bench, round_no):
 # ---- reload ----
 
 
+class Stream(threading.Thread):
+    """One load after the other until it is told to stop; any refusal of any of them ends the benchmark."""
+
+    def __init__(self, command):
+        super().__init__(daemon=True)
+        self.command, self.runs, self.failure = command, 0, None
+        self.is_ending = threading.Event()
+
+    def run(self):
+        while not self.is_ending.is_set():
+            try:
+                load.drive(self.command)
+            except SystemExit as e:
+                self.failure = e
+                return
+            self.runs += 1
+
+    def __enter__(self):
+        self.began = time.monotonic()
+        self.start()
+        return self
+
+    def __exit__(self, *_):
+        self.is_ending.set()
+        self.join()
+        self.seconds = time.monotonic() - self.began
+        if self.failure:
+            raise self.failure
+
+
 def run_reload(bench, round_no):
     """A configuration that differs each time is taken into use while mail flows. A refusal ends smtp-source, and the run."""
 
     def change(server, value):
         if server.name == "posthorn":
-            server.set_extra(POSTHORN.format(port=SINK_PORT) + POSTHORN_CHANGE.format(value=value))
+            server.set_extra(POSTHORN.format(port=SINK_PORT + bench.args.ports) + POSTHORN_CHANGE.format(value=value))
         else:
-            server.set_extra(POSTFIX.format(port=SINK_PORT) + f"smtpd_hard_error_limit = {value}\n")
+            server.set_extra(POSTFIX.format(port=SINK_PORT + bench.args.ports) + f"smtpd_hard_error_limit = {value}\n")
 
     def one(server):
         count = count_of(bench, RELOAD_COUNTS, server)
-        is_done = sink.expect(count)
-        began = time.monotonic()
-        driver = subprocess.Popen(source(server, STRANGER, RELOAD_SESSIONS, 5120, count), stderr=subprocess.PIPE, text=True)
-        took, during = [], 0
-        for i in range(RELOADS):
-            time.sleep(RELOAD_EVERY_SECONDS / (4 if bench.args.quick else 1))
-            change(server, 30 + i)
-            asked = time.monotonic()
-            server.reload()
-            took.append((time.monotonic() - asked) * 1000)
-            during += driver.poll() is None
-        said = driver.communicate()[1]
-        accepted = time.monotonic() - began
-        if driver.returncode != 0 or said:
-            raise SystemExit(f"{server.name}: smtp-source while it reloads: {said}")
+        sink.ask("reset")
+        took = []
+        with Stream(source(server, STRANGER, RELOAD_SESSIONS, 5120, count)) as stream:
+            for i in range(RELOADS):
+                time.sleep(RELOAD_EVERY_SECONDS)
+                change(server, 30 + i)
+                began = time.monotonic()
+                server.reload()
+                took.append((time.monotonic() - began) * 1000)
+            time.sleep(RELOAD_EVERY_SECONDS)
+        sent = stream.runs * count
+        is_done = sink.expect(sent, is_new=False)
         load.wait_delivered(server, lambda: is_done(server))
-        sink.expect_exactly(server, count)
-        bench.put(part="reload", server=server.name, round=round_no, sessions=RELOAD_SESSIONS, count=count, reloads=RELOADS,
-                  reloads_under_load=during, refused=0, arrived=count, accepted_per_s=round(count / accepted, 1),
-                  reload_ms=round(statistics.median(took), 1), reload_max_ms=round(max(took), 1))
+        sink.expect_exactly(server, sent)
+        bench.put(part="reload", server=server.name, round=round_no, sessions=RELOAD_SESSIONS, count=sent, reloads=RELOADS, refused=0, arrived=sent,
+                  accepted_per_s=round(sent / stream.seconds, 1), reload_ms=round(statistics.median(took), 1), reload_max_ms=round(max(took), 1))
 
     with Sink(bench) as sink:
         each(bench, sink, "reload", one)
 
 
-# ---- a million in the queue ----
-
-
-def memory(server):
-    """(bytes of the queue's process, bytes of all)"""
-    pids = [r["pid"] for r in server.status()["rows"] if r["role"].split(".")[0] == "queue"]
-    return sum(map(meter.pss_of, pids)), server.group.pss_bytes()
+# ---- a long queue ----
 
 
 def queue_detail(server):
@@ -356,26 +379,25 @@ def start_again(bench, server, round_no, count):
     if entries != count:
         raise SystemExit(f"{count} messages were queued, {entries} after the start")
     server.wait_rest_of(3, QUEUED_REST_SECONDS)
-    queue, total = memory(server)
-    bench.put(part="million-start", round=round_no, queued=entries, stop_seconds=round(stopped, 2), answers_seconds=round(answers, 2),
-              loaded_seconds=round(loaded, 2), loaded_per_s=round(entries / loaded), queue_pss_mb=round(queue / 1e6, 1),
-              all_pss_mb=round(total / 1e6, 1), queue_bytes_per_message=round(queue / entries))
+    memory = Memory(server)
+    bench.put(part="queue-start", round=round_no, queued=entries, stop_seconds=round(stopped, 2), answers_seconds=round(answers, 2),
+              loaded_seconds=round(loaded, 2), loaded_per_s=round(entries / loaded), **memory.row())
 
 
-def time_command(bench, server, round_no, *words):
+def time_command(bench, server, round_no, count, words, operand=()):
     """A command that this program does not have (exit code 2) is passed over."""
     began = time.monotonic()
-    done = subprocess.run([server.program, *words, "--dir", str(server.folder)], capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run([server.program, *words, *operand, "--dir", str(server.folder)], capture_output=True, text=True, check=False, timeout=600)
     took = time.monotonic() - began
     if done.returncode != 2:
-        bench.put(part="million-command", round=round_no, command=" ".join(words), seconds=round(took, 3), code=done.returncode,
+        bench.put(part="queue-commands", round=round_no, queued=count, command=" ".join(words), seconds=round(took, 3), code=done.returncode,
                   lines=done.stdout.count("\n"), said=done.stderr[-200:] if done.returncode else "")
     return done.stdout
 
 
-def commands(bench, server, round_no):
-    def run(*words):
-        return time_command(bench, server, round_no, *words)
+def commands(bench, server, round_no, count):
+    def run(*words, operand=()):
+        return time_command(bench, server, round_no, count, words, operand)
 
     run("status", "--json")
     listed = run("queue", "list", "--destination", f"d5.{FAR}", "--json")
@@ -384,46 +406,61 @@ def commands(bench, server, round_no):
         one = json.loads(listed)["rows"][0]["id"]
     except (ValueError, LookupError):
         return
-    run("queue", "show", one)
-    run("queue", "why", one)
+    for words in (("queue", "show"), ("queue", "why"), ("trace",), ("queue", "hold")):
+        run(*words, operand=(one,))
+    run("queue", "release", operand=(one,))
     run("queue", "why", f"u5@d5.{FAR}")
-    run("queue", "hold", one)
     run("queue", "hold", "--destination", f"d7.{FAR}")
     run("queue", "release", "--destination", f"d7.{FAR}")
     run("trace", f"u5@d5.{FAR}")
 
 
-def run_million(bench, round_no):
-    """Posthorn alone, once: a queue whose destinations are down, a thousand of them."""
+class Memory:
+    """Of the queue's process and of all, when this was made."""
+
+    def __init__(self, server):
+        pids = [r["pid"] for r in server.status()["rows"] if r["role"].split(".")[0] == "queue"]
+        self.queue, self.all = sum(map(meter.pss_of, pids)), server.group.pss_bytes()
+
+    def row(self, word=""):
+        return {f"queue_{word}pss_mb": round(self.queue / 1e6, 1), f"all_{word}pss_mb": round(self.all / 1e6, 1)}
+
+
+def fill_to(bench, server, round_no, count, warm, before):
+    """From what is queued to `count`; before is the memory with the first `warm` of them."""
+    more = count - queue_detail(server)["entries"]
+    others, cpu = load.Others(), server.group.cpu_seconds()
+    driver = fill(bench, server, more)
+    cpu = server.group.cpu_seconds() - cpu
+    row = others.row(cpu + driver["driver_cpu_seconds"])
+    load.wait_until(lambda: queue_detail(server)["entries"] == count, f"{count} entries in the queue", every=0.5)
+    peak = Memory(server)
+    server.wait_rest_of(3, QUEUED_REST_SECONDS)
+    after = Memory(server)
+    bench.put(part="queue", round=round_no, queued=count, accepted_per_s=driver["per_second"], accept_p99_ms=driver["p99_ms"],
+              accept_max_ms=driver["max_ms"], cpu_us=round(cpu / more * 1e6, 1), **before.row("before_"), **peak.row("peak_"), **after.row(),
+              queue_bytes_per_message=round((after.queue - before.queue) / (count - warm)),
+              all_bytes_per_message=round((after.all - before.all) / (count - warm)), queue_status=queue_detail(server), **row)
+
+
+def run_queue(bench, round_no):
+    """Posthorn alone, once: messages whose destinations are all down, a thousand of them; first a tenth, to see what grows."""
     if round_no > 1:
         return
-    count = bench.args.queued // (10 if bench.args.quick else 1)
-    server = bench.posthorn(POSTHORN.format(port=CLOSED_PORT) + POSTHORN_SLOW)
+    most = bench.args.queued // (10 if bench.args.quick else 1)
+    server = bench.posthorn(POSTHORN.format(port=CLOSED_PORT + bench.args.ports) + POSTHORN_SLOW)
     server.start()
-    bench.put_configuration("million", server)
+    bench.put_configuration("queue", server)
     try:
         # What every server has once mail has come is not the queue's.
-        warm = min(QUEUED_WARM, count // 2)
+        warm = min(QUEUED_WARM, most // 20)
         fill(bench, server, warm)
         server.wait_rest_of(3, QUEUED_REST_SECONDS)
-        queue_before, all_before = memory(server)
-        others, cpu = load.Others(), server.group.cpu_seconds()
-        driver = fill(bench, server, count - warm)
-        cpu = server.group.cpu_seconds() - cpu
-        row = others.row(cpu + driver["driver_cpu_seconds"])
-        load.wait_until(lambda: queue_detail(server)["entries"] == count, f"{count} entries in the queue, not {queue_detail(server)['entries']}", every=0.5)
-        queue_peak, all_peak = memory(server)
-        server.wait_rest_of(3, QUEUED_REST_SECONDS)
-        queue, total = memory(server)
-        bench.put(part="million", round=round_no, queued=count, accepted_per_s=driver["per_second"], accept_p99_ms=driver["p99_ms"],
-                  accept_max_ms=driver["max_ms"], cpu_us=round(cpu / (count - warm) * 1e6, 1),
-                  queue_pss_mb=round(queue / 1e6, 1), all_pss_mb=round(total / 1e6, 1), queue_peak_mb=round(queue_peak / 1e6, 1),
-                  all_peak_mb=round(all_peak / 1e6, 1), queue_before_mb=round(queue_before / 1e6, 1), all_before_mb=round(all_before / 1e6, 1),
-                  queue_bytes_per_message=round((queue - queue_before) / (count - warm)),
-                  all_bytes_per_message=round((total - all_before) / (count - warm)),
-                  queue_status=queue_detail(server), **row)
-        start_again(bench, server, round_no, count)
-        commands(bench, server, round_no)
+        before = Memory(server)
+        for count in (most // 10, most):
+            fill_to(bench, server, round_no, count, warm, before)
+            start_again(bench, server, round_no, count)
+            commands(bench, server, round_no, count)
         server.stop()
     finally:
         bench.put_away(server)
@@ -438,16 +475,16 @@ BESIDE = {
     "latency": ("an idle server, one message each 50 ms", ("bytes",),
                 ["from_250_p50_ms", "from_250_p99_ms", "from_250_max_ms", "from_content_p50_ms", "from_content_p99_ms", "accept_p50_ms", "cpu_us"]),
     "reload": ("while mail flows; all of it arrived", ("sessions",),
-               ["reloads_under_load", "accepted_per_s", "reload_ms", "reload_max_ms", "refused"]),
+               ["count", "arrived", "refused", "accepted_per_s", "reload_ms", "reload_max_ms"]),
 }
 ALONE = {
     "rsa": ("RSA-2048 by openssl speed, one process", [], ["rsa2048_per_s"]),
     "keys": ("The role that signs", ["sessions", "bytes"],
              ["signing_processes", "signatures_per_message", "signatures_per_s_of_process", "signatures_per_cpu_s", "keys_cpu_us_per_message", "signatures_failed"]),
-    "million": ("A long queue", ["queued"],
+    "queue": ("A long queue", ["queued"],
                 ["accepted_per_s", "accept_p99_ms", "accept_max_ms", "cpu_us", "queue_pss_mb", "all_pss_mb", "queue_bytes_per_message",
-                 "all_bytes_per_message", "queue_peak_mb", "all_peak_mb"]),
-    "million-start": ("Start with it", ["queued"], ["stop_seconds", "answers_seconds", "loaded_seconds", "loaded_per_s", "queue_pss_mb", "all_pss_mb"]),
-    "million-command": ("Commands with it", ["command"], ["seconds", "code", "lines"]),
+                 "all_bytes_per_message", "queue_peak_pss_mb", "all_peak_pss_mb"]),
+    "queue-start": ("Start with it", ["queued"], ["stop_seconds", "answers_seconds", "loaded_seconds", "loaded_per_s", "queue_pss_mb", "all_pss_mb"]),
+    "queue-commands": ("Commands with it", ["queued", "command"], ["seconds", "code", "lines"]),
 }
-PARTS = {"relay": run_relay, "relay-signed": run_relay_signed, "latency": run_latency, "million": run_million, "reload": run_reload}
+PARTS = {"relay": run_relay, "relay-signed": run_relay_signed, "latency": run_latency, "queue": run_queue, "reload": run_reload}

@@ -28,6 +28,13 @@ def wait_port(port):
     raise SystemExit(f"nothing answers on port {port}")
 
 
+def expect_free(port):
+    """Else we would measure, and load, somebody else's server."""
+    with socket.socket() as s:
+        if s.connect_ex(("127.0.0.1", port)) == 0:
+            raise SystemExit(f"port {port} is taken: is another benchmark running? (--ports N)")
+
+
 def wait_listening(port):
     """For a server that says nothing first."""
     end = time.monotonic() + START_SECONDS
@@ -47,7 +54,7 @@ class Posthorn:
 
     def __init__(self, program, folder, offset=21000, extra="", users=0):
         self.program, self.folder, self.offset = program, pathlib.Path(folder), offset
-        self.extra, self.users = extra, users
+        self.extra, self.users, self.group = extra, users, None
         self.smtp_port, self.pop3_port, self.pop3s_port = 25 + offset, 110 + offset, 995 + offset
 
     def command(self, *words, input_text=None, timeout=60):
@@ -78,6 +85,7 @@ class Posthorn:
 
     def resume(self):
         """Start on the folder as it is."""
+        expect_free(self.smtp_port)
         self.group = meter.Group("posthorn")
         self.log = open(self.folder / "bench.log", "a", encoding="utf-8")
         self.group.start([self.program, "serve", "--dir", str(self.folder)], stdout=self.log, stderr=self.log)
@@ -164,7 +172,7 @@ class Postfix:
     name = "postfix"
 
     def __init__(self, folder, port=22525, extra="", milter=None):
-        self.folder, self.smtp_port, self.extra, self.milter = pathlib.Path(folder), port, extra, milter
+        self.folder, self.smtp_port, self.extra, self.milter, self.group = pathlib.Path(folder), port, extra, milter, None
 
     def start(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -174,6 +182,7 @@ class Postfix:
         os.chown(self.folder / "mail", 5000, 5000)
         self.set_extra(self.extra)
         (self.folder / "etc" / "master.cf").write_text(self.master())
+        expect_free(self.smtp_port)
         self.group = meter.Group("postfix")
         if self.milter:
             self.milter.start(self.group)
@@ -256,6 +265,7 @@ class OpenDkim:
 
     def start(self, group):
         self.clean()
+        expect_free(self.port)
         self.folder.mkdir(parents=True)
         key = self.folder / "rsa.pem"
         subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], capture_output=True, check=True)

@@ -100,7 +100,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	close(fd);
 	for (int i = 0; i < QUIET_TURNS; i++)
 		sim_world_step(w);
-	for (size_t i = 0; i < SIM_CHILDREN; i++)
+	for (size_t i = 0; i < w->children_n; i++)
 		CHECK(w->children[i].role != NULL && w->children[i].is_ready &&
 		      !w->children[i].is_dead);
 	sim_machine_off(w);

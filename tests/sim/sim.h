@@ -25,10 +25,21 @@ enum {
 	SIM_MESSAGES_MAX = 4096,
 	SIM_RCPTS_MAX = 6,
 	SIM_BODY_BYTES_MAX = 600000,
+	/* Elsewhere: recipient r is r<r>@d<r % SIM_DOMAINS>.example. */
+	SIM_DOMAINS = 3,
+	SIM_REMOTES = 9,
+	SIM_QUEUE_IDS_MAX = 8192,
 };
 
-/* Where envelope recipients lead: one of the accounts, several by an alias, nowhere. */
-enum { SIM_RCPT_ALIAS = SIM_ACCOUNTS, SIM_RCPT_UNKNOWN, SIM_RCPT_KINDS };
+/* Where envelope recipients lead: one of the accounts, several by an alias, nowhere, elsewhere. */
+enum {
+	SIM_RCPT_ALIAS = SIM_ACCOUNTS,
+	SIM_RCPT_UNKNOWN,
+	SIM_RCPT_KINDS,
+	SIM_RCPT_REMOTE = SIM_RCPT_KINDS
+};
+/* Masks: bits by account, then by remote recipient. */
+enum { SIM_REMOTE_BIT = 8 };
 enum { SIM_ALIAS_MASK = 7 };
 
 enum sim_cut {
@@ -44,6 +55,10 @@ struct sim_plan {
 	enum sim_cut cut;
 	/* One life without any mishap: says how many syncs there are. */
 	bool is_calm;
+	/* The sending side, too: queue, relay, and the world's servers. */
+	bool is_relay;
+	/* Roles are killed, the power stays, and the disk works. */
+	bool is_kills_only;
 	bool is_verbose;
 };
 
@@ -51,6 +66,7 @@ struct sim_result {
 	uint64_t hash;
 	uint64_t syncs; /* of the first life */
 	uint32_t messages, acknowledged, power_cuts, kills, faults, verified;
+	uint32_t relayed, repeated, bounced; /* recipients */
 	bool is_good;
 };
 
@@ -59,8 +75,8 @@ struct sim_message {
 	size_t bytes;
 	uint64_t seed;
 	bool is_complete; /* its end was written to the socket */
-	/* Bits by account. */
-	uint8_t sent, acked, refused, seen, going, gone;
+	uint32_t sent, acked, refused;
+	uint8_t seen, going, gone;
 	uint32_t uid[SIM_ACCOUNTS]; /* 0: not known to be durable */
 };
 
@@ -98,7 +114,7 @@ enum sim_want {
 struct sim_expect {
 	enum sim_want want;
 	uint8_t rcpt;
-	uint8_t mask; /* of accounts: END acknowledges these */
+	uint32_t mask; /* END acknowledges these */
 	uint32_t message;
 };
 
@@ -121,7 +137,38 @@ struct sim_client {
 	size_t accepted_n;
 };
 
-enum { SIM_STORE, SIM_WORKER, SIM_SMTPIN, SIM_CHILDREN };
+enum { SIM_STORE, SIM_WORKER, SIM_SMTPIN, SIM_QUEUE, SIM_RELAY, SIM_CHILDREN };
+
+/* What a server elsewhere will say of a recipient, however often it is asked. */
+enum sim_fate { SIM_FATE_TAKEN, SIM_FATE_REFUSED, SIM_FATE_LATE };
+
+/* One remote recipient of one message. */
+struct sim_sending {
+	uint16_t taken;	 /* times */
+	uint16_t failed; /* notices that it failed, in the mailbox at the last look */
+	/* The last 250 was written whole to a connection that nobody broke, and nothing had
+	 * happened that can lose it since the relay was asked to send. */
+	bool is_told;
+	uint32_t asked_mishaps, told_mishaps;
+	/* The store has told the queue that it keeps the result. */
+	bool is_recorded;
+};
+
+/* A message of the queue as it went to the relay. */
+struct sim_queued {
+	uint32_t message; /* + 1; 0: not known */
+	uint8_t remote[SIM_RCPTS_MAX];
+};
+
+/* Between the store and queue or relay: passes everything on, and looks at it. */
+struct sim_tap {
+	struct sim_world *w;
+	struct link *ends[2];
+};
+enum { SIM_TAP_QUEUE, SIM_TAP_RELAY, SIM_TAPS };
+
+struct sim_jobs;
+struct sim_server;
 
 struct sim_world {
 	struct sim_plan plan;
@@ -134,6 +181,7 @@ struct sim_world {
 	struct index_sim_state index;
 	struct embedded_options options;
 	struct sim_child children[SIM_CHILDREN];
+	size_t children_n;
 	struct sockaddr_un address[2]; /* SMTP, LMTP */
 	socklen_t address_n[2];
 	struct sim_client clients[SIM_CLIENTS_MAX];
@@ -147,6 +195,21 @@ struct sim_world {
 	enum sim_cut cut;
 	bool is_cut, is_cut_due, is_closing_down, is_rough, is_failed;
 	struct buf scratch, want;
+	/* The sending side. */
+	struct prng rs; /* of the servers elsewhere and what lies between */
+	struct sim_tap taps[SIM_TAPS];
+	struct sim_jobs *jobs; /* under way, as the taps have seen them */
+	struct link *resolver;
+	struct sim_server *servers;
+	struct sim_sending (*sendings)[SIM_REMOTES]; /* by message */
+	struct sim_queued *queued;		     /* by the queue's id */
+	uint64_t down_until_ms[SIM_DOMAINS];
+	uint32_t relay_lives;
+	/* Those that may lose what a server has said. What a queue asked for that was killed may
+	 * reach the relay a moment later. */
+	uint32_t sending_mishaps;
+	uint64_t sending_mishap_turn;
+	uint64_t notice_ms;
 };
 
 /* sim_run.c */
@@ -173,6 +236,50 @@ void sim_machine_kill(struct sim_world *w, size_t child);
 void sim_machine_cut(struct sim_world *w, enum disk_sim_crash_mode mode);
 struct store *sim_machine_store(struct sim_world *w);
 
+/* sim_rnd.c: what the roles get for random numbers follows from the seed, too. */
+void sim_rnd_seed(uint64_t seed);
+
+/* sim_tap.c */
+void sim_taps_init(struct sim_world *w);
+void sim_taps_fini(struct sim_world *w);
+/* Takes both descriptors: the store's line, and that of queue or relay. */
+void sim_tap_set(struct sim_world *w, size_t tap, int store_fd, int other_fd);
+void sim_taps_off(struct sim_world *w);
+
+/* sim_server.c: the servers and the name servers of others */
+struct conn_handler;
+struct sock_addr;
+struct conn *sim_server_connect(void *arg, const struct sock_addr *to, const struct conn_handler *h,
+    void *conn_arg, size_t input_bytes_max);
+/* Takes fd, the relay's line to its resolver. */
+void sim_resolver_set(struct sim_world *w, int fd);
+/* All connections break. */
+void sim_servers_off(struct sim_world *w);
+
+/* sim_outcome.c */
+enum sim_fate sim_fate(const struct sim_world *w, uint32_t message, unsigned remote);
+/* Refused with the whole message, at its end. */
+bool sim_fate_is_content(const struct sim_world *w, uint32_t message, unsigned domain);
+/* "r1@d1.example". False: none of ours. */
+bool sim_remote_parse(struct str path, unsigned *remote_out);
+/* "a3+m17@sim.example", the reverse-path of message 17. */
+void sim_sender_put(struct buf *out, uint32_t message);
+bool sim_sender_parse(const struct sim_world *w, struct str path, uint32_t *message_out);
+/* A server has the message. Not is_current: from a relay that has ended meanwhile. is_told: and says so. */
+void sim_outcome_taken(
+    struct sim_world *w, uint32_t message, unsigned remote, bool is_current, bool is_told);
+/* The relay was told to send. */
+void sim_outcome_asked(struct sim_world *w, uint32_t message, unsigned remote);
+void sim_outcome_recorded(struct sim_world *w, uint32_t message, unsigned remote);
+/* A notice in a mailbox: head and body. */
+void sim_outcome_notice(struct sim_world *w, struct str text);
+void sim_outcome_notices_forget(struct sim_world *w);
+void sim_outcome_verify(struct sim_world *w);
+/* When everything has come to rest. */
+void sim_outcome_verify_end(struct sim_world *w, struct store *s);
+/* Nothing waits any more, in the store or in the queue's schedule. */
+bool sim_outcome_is_done(struct sim_world *w);
+
 /* sim_client.c */
 void sim_client_init(struct sim_client *c, struct sim_world *w);
 void sim_client_fini(struct sim_client *c);
@@ -186,6 +293,8 @@ void sim_message_make(const struct sim_message *m, uint32_t number, struct buf *
 /* is_recovered: nothing happened since the store was opened, so what is there must stay. */
 void sim_verify(struct sim_world *w, struct store *s, bool is_recovered);
 void sim_verify_digests(struct sim_world *w, struct store *s);
+/* Those there are, are in mailboxes. */
+void sim_verify_blobs(struct sim_world *w, struct store *s);
 /* Some client deletes mail. */
 void sim_expunge(struct sim_world *w, struct store *s);
 

@@ -65,7 +65,10 @@ client_connect(struct sim_client *c)
 static void
 rcpt_put(struct buf *out, uint8_t rcpt)
 {
-	if (rcpt < SIM_ACCOUNTS)
+	if (rcpt >= SIM_RCPT_REMOTE)
+		(void)buf_putf(out, "RCPT TO:<r%u@d%u.example>\r\n", rcpt - SIM_RCPT_REMOTE,
+		    (rcpt - SIM_RCPT_REMOTE) % SIM_DOMAINS);
+	else if (rcpt < SIM_ACCOUNTS)
 		(void)buf_putf(out, "RCPT TO:<a%u@sim.example>\r\n", rcpt);
 	else if (rcpt == SIM_RCPT_ALIAS)
 		(void)buf_put(out, STR("RCPT TO:<team@sim.example>\r\n"));
@@ -85,7 +88,11 @@ client_say(struct sim_client *c, const struct sim_expect *e)
 	c->expects[c->expects_n++] = *e;
 	if (e->want == SIM_HELO)
 		(void)buf_putf(&c->out, "%s client.example\r\n", c->is_lmtp ? "LHLO" : "EHLO");
-	else if (e->want == SIM_MAIL)
+	else if (e->want == SIM_MAIL && c->w->plan.is_relay) {
+		(void)buf_put(&c->out, STR("MAIL FROM:<"));
+		sim_sender_put(&c->out, e->message);
+		(void)buf_put(&c->out, STR(">\r\n"));
+	} else if (e->want == SIM_MAIL)
 		(void)buf_putf(&c->out, "MAIL FROM:<m%u@client.example>\r\n", e->message);
 	else if (e->want == SIM_RCPT)
 		rcpt_put(&c->out, e->rcpt);
@@ -128,6 +135,21 @@ message_bytes(struct sim_world *w)
 	return 120 + (size_t)prng_below(&w->rc, 3000);
 }
 
+/* With the sending side mostly others than ours, and each of them once. */
+static uint8_t
+rcpt_choose(struct sim_world *w, uint32_t *remotes)
+{
+	unsigned r = (unsigned)prng_below(&w->rc, SIM_RCPT_KINDS);
+
+	if (!w->plan.is_relay || prng_below(&w->rc, 4) == 0)
+		return (uint8_t)r;
+	r = (unsigned)prng_below(&w->rc, SIM_REMOTES);
+	while ((*remotes & 1u << r) != 0)
+		r = (r + 1) % SIM_REMOTES;
+	*remotes |= 1u << r;
+	return (uint8_t)(SIM_RCPT_REMOTE + r);
+}
+
 static void
 message_begin(struct sim_client *c)
 {
@@ -135,6 +157,7 @@ message_begin(struct sim_client *c)
 	uint32_t number = w->messages_n++;
 	size_t rcpts =
 	    prng_below(&w->rc, 3) ? 1 : 2 + (size_t)prng_below(&w->rc, SIM_RCPTS_MAX - 2);
+	uint32_t remotes = 0;
 
 	w->messages[number] = (struct sim_message){
 	    .bytes = message_bytes(w), .seed = w->plan.seed * 1000003 + number};
@@ -143,7 +166,7 @@ message_begin(struct sim_client *c)
 	c->script[c->script_n++] = (struct sim_expect){.want = SIM_MAIL, .message = number};
 	while (rcpts-- > 0)
 		c->script[c->script_n++] = (struct sim_expect){.want = SIM_RCPT,
-		    .rcpt = (uint8_t)prng_below(&w->rc, SIM_RCPT_KINDS),
+		    .rcpt = rcpt_choose(w, &remotes),
 		    .message = number};
 	c->script[c->script_n++] = (struct sim_expect){.want = SIM_DATA, .message = number};
 }
@@ -185,11 +208,13 @@ client_next(struct sim_client *c)
 
 /* ---- hearing ---- */
 
-static uint8_t
+static uint32_t
 rcpt_mask(uint8_t rcpt)
 {
+	if (rcpt >= SIM_RCPT_REMOTE)
+		return 1u << (SIM_REMOTE_BIT + rcpt - SIM_RCPT_REMOTE);
 	if (rcpt < SIM_ACCOUNTS)
-		return (uint8_t)(1u << rcpt);
+		return 1u << rcpt;
 	return rcpt == SIM_RCPT_ALIAS ? SIM_ALIAS_MASK : 0;
 }
 
@@ -199,10 +224,10 @@ client_send_message(struct sim_client *c, uint32_t number)
 {
 	struct sim_world *w = c->w;
 	struct sim_message *m = &w->messages[number];
-	uint8_t all = 0;
+	uint32_t all = 0;
 
 	for (size_t i = 0; i < c->accepted_n; i++) {
-		uint8_t mask = rcpt_mask(c->accepted[i]);
+		uint32_t mask = rcpt_mask(c->accepted[i]);
 		all |= mask;
 		if (c->is_lmtp)
 			c->expects[c->expects_n++] =

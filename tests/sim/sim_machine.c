@@ -3,17 +3,18 @@
 #include <unistd.h>
 
 #include "base/check.h"
-#include "base/check.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "directory/directory.h"
+#include "roles/relay_role.h"
 #include "roles/store_role.h"
 #include "sim.h"
 #include "sys/sock.h"
 
-enum { RESTART_MS = 1000, RESTART_SOON_MS = 20 };
+enum { RESTART_MS = 1000, RESTART_SOON_MS = 20, LIFE_MS = 40 * 60 * 1000 };
 
-static const enum role_kind kinds[SIM_CHILDREN] = {ROLE_STORE, ROLE_WORKER, ROLE_SMTPIN};
+static const enum role_kind kinds[SIM_CHILDREN] = {
+    ROLE_STORE, ROLE_WORKER, ROLE_SMTPIN, ROLE_QUEUE, ROLE_RELAY};
 
 /* ---- the gate ---- */
 
@@ -224,13 +225,16 @@ sim_machine_init(struct sim_world *w)
 	w->index.on_commit = on_commit;
 	w->index.arg = w;
 	disk_sim_on_sync(w->disk, on_sync, w);
-	for (size_t i = 0; i < SIM_CHILDREN; i++)
+	sim_taps_init(w);
+	w->children_n = w->plan.is_relay ? SIM_CHILDREN : SIM_QUEUE;
+	for (size_t i = 0; i < w->children_n; i++)
 		w->children[i] = (struct sim_child){.w = w, .kind = kinds[i]};
 }
 
 void
 sim_machine_fini(struct sim_world *w)
 {
+	sim_taps_fini(w);
 	disk_free(&w->disk);
 	index_sim_state_fini(&w->index);
 }
@@ -255,6 +259,17 @@ child_settings(struct sim_child *c)
 	    .data_timeout_ms = 20000,
 	    .pop3_timeout_ms = 600000,
 	    .delimiter = '+',
+	    /* Clients come from a Unix socket, which is no address. */
+	    .trusted_nets = c->w->plan.is_relay ? STR("::/0") : STR_NULL,
+	    .queue_life_ms = LIFE_MS,
+	    .queue_notice_ms = c->w->notice_ms,
+	    .queue_first_ms = 1000,
+	    .queue_max_ms = 120000,
+	    .trace_days = 30,
+	    .relay_total_max = 50,
+	    .relay_destination_max = 5,
+	    .relay_port = 25,
+	    .relay_idle_ms = 5000,
 	    .log_level = (uint8_t)(c->w->plan.is_verbose ? LOG_DEBUG : LOG_ERROR)};
 
 	(void)rec_settings_put(link_out(c->ctl), &s);
@@ -287,6 +302,48 @@ children_wire(struct sim_child *a, struct sim_child *b)
 	CHECK(sock_pair(fds) == ST_OK);
 	child_tell_peer(a, b, fds[0]);
 	child_tell_peer(b, a, fds[1]);
+}
+
+/* The same with a tap between. */
+static void
+children_wire_tapped(struct sim_child *store, struct sim_child *other, size_t tap)
+{
+	int fds[2], other_fds[2];
+
+	CHECK(sock_pair(fds) == ST_OK && sock_pair(other_fds) == ST_OK);
+	sim_tap_set(store->w, tap, fds[1], other_fds[1]);
+	child_tell_peer(store, other, fds[0]);
+	child_tell_peer(other, store, other_fds[0]);
+}
+
+/* As roles/children.c has it, as far as it is here. */
+static void
+children_meet(struct sim_child *a, struct sim_child *b)
+{
+	struct sim_child *store = a->kind == ROLE_STORE ? a : b;
+	struct sim_child *other = a->kind == ROLE_STORE ? b : a;
+
+	if (store->kind == ROLE_STORE && other->kind == ROLE_QUEUE)
+		children_wire_tapped(store, other, SIM_TAP_QUEUE);
+	else if (store->kind == ROLE_STORE && other->kind == ROLE_RELAY)
+		children_wire_tapped(store, other, SIM_TAP_RELAY);
+	else if (store->kind == ROLE_STORE || (a->kind == ROLE_QUEUE && b->kind == ROLE_RELAY) ||
+		 (a->kind == ROLE_RELAY && b->kind == ROLE_QUEUE))
+		children_wire(a, b);
+}
+
+static void
+child_tell_resolver(struct sim_child *c)
+{
+	struct buf frame;
+	int fds[2];
+
+	CHECK(sock_pair(fds) == ST_OK);
+	buf_init(&frame, 256);
+	(void)rec_link_put(&frame, &(struct rec_link){.role = ROLE_RESOLVER});
+	child_send_fd(c, &frame, fds[0]);
+	close(fds[0]);
+	sim_resolver_set(c->w, fds[1]);
 }
 
 /* A Unix socket with a name of the kernel's choice instead of a port: nothing outside can meet it.
@@ -372,14 +429,19 @@ child_spawn(struct sim_child *c)
 		o.disk = &c->gate->base;
 		role_store_simulate(c->role, &o);
 	}
+	if (c->kind == ROLE_RELAY) {
+		w->relay_lives++;
+		role_relay_simulate(c->role, sim_server_connect, w);
+	}
 	c->ctl = link_new(w->loop, fds[0], ROLE_PARENT, c->kind, 0, false, &child_handler, c);
 	child_settings(c);
-	for (size_t i = 0; i < SIM_CHILDREN; i++) {
+	for (size_t i = 0; i < w->children_n; i++) {
 		struct sim_child *peer = &w->children[i];
-		bool is_wired = (c->kind == ROLE_STORE) != (peer->kind == ROLE_STORE);
-		if (peer != c && is_wired && peer->ctl != NULL)
-			children_wire(c, peer);
+		if (peer != c && peer->ctl != NULL)
+			children_meet(c, peer);
 	}
+	if (c->kind == ROLE_RELAY)
+		child_tell_resolver(c);
 	(void)rec_go_put(link_out(c->ctl), &(struct rec_go){.is_sandboxed = 0});
 }
 
@@ -393,7 +455,12 @@ child_drop(struct sim_child *c)
 	role_free(&c->role);
 	free(c->gate);
 	c->gate = NULL;
-	c->is_ready = c->is_dead = false;
+	c->is_ready = c->is_dead = c->is_verified = false;
+	/* What a server has said is known to relay, then to queue, then to the store. */
+	if (c->kind == ROLE_QUEUE || c->kind == ROLE_RELAY) {
+		c->w->sending_mishaps++;
+		c->w->sending_mishap_turn = c->w->turns;
+	}
 	if (c->kind == ROLE_SMTPIN)
 		c->w->address_n[0] = c->w->address_n[1] = 0;
 	c->restart_ms =
@@ -428,16 +495,18 @@ sim_machine_on(struct sim_world *w)
 {
 	w->loop = loop_new(&w->clock);
 	w->is_cut = w->is_cut_due = false;
-	for (size_t i = 0; i < SIM_CHILDREN; i++)
+	for (size_t i = 0; i < w->children_n; i++)
 		child_spawn(&w->children[i]);
 }
 
 void
 sim_machine_off(struct sim_world *w)
 {
-	for (size_t i = 0; i < SIM_CHILDREN; i++)
+	for (size_t i = 0; i < w->children_n; i++)
 		if (w->children[i].role != NULL)
 			child_drop(&w->children[i]);
+	sim_servers_off(w);
+	sim_taps_off(w);
 	loop_free(&w->loop);
 }
 
@@ -462,7 +531,7 @@ sim_machine_turn(struct sim_world *w, int wait_ms_max)
 		sim_machine_cut(w, DISK_SIM_DROP);
 	if (w->is_cut)
 		return;
-	for (size_t i = 0; i < SIM_CHILDREN; i++) {
+	for (size_t i = 0; i < w->children_n; i++) {
 		c = &w->children[i];
 		if (c->is_dead)
 			child_reap(c);
@@ -470,7 +539,8 @@ sim_machine_turn(struct sim_world *w, int wait_ms_max)
 			child_spawn(c);
 	}
 	c = &w->children[SIM_STORE];
-	if (!c->is_verified && c->is_ready && sim_machine_store(w) != NULL) {
+	/* In the turn that opened it, when nothing can have come in yet. */
+	if (!c->is_verified && sim_machine_store(w) != NULL) {
 		c->is_verified = true;
 		sim_verify(w, sim_machine_store(w), true);
 	}

@@ -1,9 +1,11 @@
 /*
- * sim_receive: the simulator of receiving and storing.
+ * sim_receive: the simulator of receiving and storing, and of sending.
  *
- *	sim_receive --seed N [--runs M]		M runs from seed N on; each seed's mishaps follow
- *from it sim_receive --seed N --every-sync	the power goes at every sync the seed's calm run
- *has, in three ways sim_receive --seed N --cut K:HOW	one of these: HOW is drop, tear or after
+ *	sim_receive --seed N [--runs M]		M runs from seed N on; its mishaps follow from each seed
+ *	sim_receive --seed N --every-sync	the power goes at every sync of the seed's calm run, in three ways
+ *	sim_receive --seed N --cut K:HOW	one of these: HOW is drop, tear or after
+ *	--relay		with queue, relay and the servers of others
+ *	--kills		only roles are killed: the power stays, the disk works
  *
  * --twice makes each run twice and compares. --verbose says what happens. Exit code 1 at the first
  *failure; how to replay is said.
@@ -33,12 +35,14 @@ struct args {
 
 struct sum {
 	uint64_t runs, messages, acknowledged, power_cuts, kills, faults, verified;
+	uint64_t relayed, repeated, bounced;
 };
 
 static void
 say_replay(const struct sim_plan *p)
 {
-	fprintf(stderr, "replay: sim_receive --verbose --seed %llu", (unsigned long long)p->seed);
+	fprintf(stderr, "replay: sim_receive --verbose%s%s --seed %llu", p->is_relay ? " --relay" : "",
+	    p->is_kills_only ? " --kills" : "", (unsigned long long)p->seed);
 	if (p->cut_sync != 0)
 		fprintf(
 		    stderr, " --cut %llu:%s", (unsigned long long)p->cut_sync, cut_names[p->cut]);
@@ -66,6 +70,9 @@ run(const struct sim_plan *plan, bool is_twice, struct sum *sum, struct sim_resu
 	sum->kills += r.kills;
 	sum->faults += r.faults;
 	sum->verified += r.verified;
+	sum->relayed += r.relayed;
+	sum->repeated += r.repeated;
+	sum->bounced += r.bounced;
 	if (!r.is_good)
 		say_replay(plan);
 	else if (plan->is_verbose)
@@ -134,7 +141,8 @@ args_parse(int argc, char **argv, struct args *a)
 	static const struct option options[] = {{"seed", required_argument, NULL, 's'},
 	    {"runs", required_argument, NULL, 'r'}, {"cut", required_argument, NULL, 'c'},
 	    {"every-sync", no_argument, NULL, 'e'}, {"twice", no_argument, NULL, 't'},
-	    {"verbose", no_argument, NULL, 'v'}, {NULL, 0, NULL, 0}};
+	    {"verbose", no_argument, NULL, 'v'}, {"relay", no_argument, NULL, 'y'},
+	    {"kills", no_argument, NULL, 'k'}, {NULL, 0, NULL, 0}};
 	int o;
 
 	*a = (struct args){.plan.seed = 1, .runs = 1};
@@ -150,6 +158,8 @@ args_parse(int argc, char **argv, struct args *a)
 		a->is_every_sync |= o == 'e';
 		a->is_twice |= o == 't';
 		a->plan.is_verbose |= o == 'v';
+		a->plan.is_relay |= o == 'y';
+		a->plan.is_kills_only |= o == 'k';
 	}
 	return optind == argc;
 }
@@ -164,7 +174,7 @@ main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!args_parse(argc, argv, &a)) {
-		fprintf(stderr, "usage: sim_receive [--seed N] [--runs N] [--every-sync | --cut "
+		fprintf(stderr, "usage: sim_receive [--relay] [--kills] [--seed N] [--runs N] [--every-sync | --cut "
 				"K:drop|tear|after] [--twice] [--verbose]\n");
 		return 2;
 	}
@@ -181,5 +191,9 @@ main(int argc, char **argv)
 	    (unsigned long long)sum.kills, (unsigned long long)sum.faults,
 	    (unsigned long long)sum.messages, (unsigned long long)sum.acknowledged,
 	    (unsigned long long)sum.verified);
+	if (a.plan.is_relay)
+		printf("%llu recipients sent, %llu of them again, %llu told to have failed\n",
+		    (unsigned long long)sum.relayed, (unsigned long long)sum.repeated,
+		    (unsigned long long)sum.bounced);
 	return is_good ? 0 : 1;
 }

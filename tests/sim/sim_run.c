@@ -10,7 +10,14 @@
 #include "roles/store_role.h"
 #include "sim.h"
 
-enum { HOUR_MS = 3600000, TURNS_MAX = 20000 };
+enum {
+	HOUR_MS = 3600000,
+	TURNS_MAX = 20000,
+	/* The queue gives up after hours only. */
+	RELAY_TURNS_MAX = 100000,
+	RELAY_WAIT_MS = 60000,
+	DOWN_MS = 60000,
+};
 
 void
 sim_trace(struct sim_world *w, const void *p, size_t n)
@@ -84,6 +91,9 @@ sim_world_init(struct sim_world *w, const struct sim_plan *plan)
 	*w = (struct sim_world){.plan = *plan, .result = {.hash = 0xcbf29ce484222325u}};
 	prng_init(&w->r, plan->seed);
 	prng_init(&w->rc, plan->seed ^ 0x636c69656e7473u);
+	prng_init(&w->rs, plan->seed ^ 0x73657276657273u);
+	sim_rnd_seed(plan->seed ^ 0x726f6c6573u);
+	w->notice_ms = prng_below(&w->rs, 2) ? 10 * 60 * 1000 : 0;
 	clock_init_fake(&w->clock, 1700000000000u);
 	buf_init(&w->scratch, SIM_BODY_BYTES_MAX + 65536);
 	buf_init(&w->want, SIM_BODY_BYTES_MAX + 65536);
@@ -164,11 +174,30 @@ is_staging(const struct sim_world *w)
 }
 
 static void
+relay_mishap(struct sim_world *w)
+{
+	uint64_t what = prng_below(&w->rs, 1500);
+
+	if (what < 6) {
+		size_t child = what < 3 ? SIM_QUEUE : SIM_RELAY;
+		sim_say(w, "kill -9 of %s", role_kind_name(w->children[child].kind));
+		w->result.kills++;
+		sim_machine_kill(w, child);
+	}
+	if (what >= 6 && what < 10)
+		w->down_until_ms[prng_below(&w->rs, SIM_DOMAINS)] =
+		    clock_mono_ms(&w->clock) + prng_below(&w->rs, DOWN_MS);
+}
+
+static void
 world_mishap(struct sim_world *w)
 {
 	uint64_t what = prng_below(&w->r, is_staging(w) ? 300 : 1500);
 
-	if (what < 6)
+	if (w->plan.is_relay)
+		relay_mishap(w);
+	/* Days would end what waits in the queue. */
+	else if (what < 6)
 		clock_jumps(w);
 	if (what >= 6 && what < 8 && sim_machine_store(w) != NULL) {
 		sim_say(w, "kill -9 of store");
@@ -223,6 +252,8 @@ world_wait_ms(struct sim_world *w)
 
 	if (what == 0)
 		return (int)prng_below(&w->r, 2000);
+	if (what == 1 && w->plan.is_relay)
+		return (int)prng_below(&w->r, 20000);
 	return what < 40 ? (int)prng_below(&w->r, 20) : 0;
 }
 
@@ -231,6 +262,18 @@ sim_world_step(struct sim_world *w)
 {
 	store_steps(w);
 	sim_machine_turn(w, world_wait_ms(w));
+}
+
+/* Then nothing is left but to wait for the queue. */
+static bool
+clients_are_done(const struct sim_world *w)
+{
+	bool is_done = w->plan.is_relay && w->is_closing_down;
+
+	for (size_t i = 0; i < w->clients_n; i++)
+		is_done &= sim_client_is_done(&w->clients[i]) &&
+			   w->messages_n >= w->messages_max;
+	return is_done;
 }
 
 static void
@@ -244,7 +287,7 @@ world_turn(struct sim_world *w)
 	if (!w->is_cut && !w->is_cut_due && prng_below(&w->r, 60) == 0 &&
 	    sim_machine_store(w) != NULL && w->children[SIM_STORE].is_verified)
 		sim_expunge(w, sim_machine_store(w));
-	sim_machine_turn(w, world_wait_ms(w));
+	sim_machine_turn(w, clients_are_done(w) ? RELAY_WAIT_MS : world_wait_ms(w));
 }
 
 static void
@@ -275,7 +318,7 @@ cut_plan(struct sim_world *w)
 	if (w->plan.cut_sync != 0) {
 		w->cut_at = w->result.power_cuts == 0 ? w->plan.cut_sync : 0;
 		w->cut = w->plan.cut;
-	} else if (!w->plan.is_calm && prng_below(&w->r, 4)) {
+	} else if (!w->plan.is_calm && !w->plan.is_kills_only && prng_below(&w->r, 4)) {
 		w->cut_at = w->syncs + 1 + prng_below(&w->r, prng_below(&w->r, 3) ? 150 : 10);
 	}
 }
@@ -287,9 +330,10 @@ live(struct sim_world *w)
 	bool is_plain = w->plan.is_calm || w->plan.cut_sync != 0;
 
 	cut_plan(w);
-	w->is_rough = !is_plain && prng_below(&w->r, 3) == 0;
+	w->is_rough = !is_plain && !w->plan.is_kills_only && prng_below(&w->r, 3) == 0;
 	w->messages_max = SIM_MESSAGES_MAX - 64;
-	sim_machine_on(w);
+	if (w->loop == NULL)
+		sim_machine_on(w);
 	while (w->turns < turns && !w->is_cut && !w->is_failed) {
 		if (!is_plain)
 			world_mishap(w);
@@ -298,7 +342,7 @@ live(struct sim_world *w)
 	if (w->result.syncs == 0)
 		w->result.syncs = w->syncs;
 	/* A calm life goes on into the end. */
-	if (!is_plain || w->is_cut) {
+	if ((!is_plain && !w->plan.is_kills_only) || w->is_cut) {
 		power_off(w);
 		disk_has_room(w);
 	}
@@ -321,7 +365,7 @@ world_is_done(struct sim_world *w)
 	role_store_ops.status(role_self(w->children[SIM_STORE].role), &status);
 	is_done = str_find(buf_str(&status), STR("\"digests_waiting\":0,")) < status.n;
 	buf_fini(&status);
-	return is_done;
+	return is_done && sim_outcome_is_done(w);
 }
 
 static void
@@ -337,6 +381,10 @@ fail_restless(struct sim_world *w)
 			    w->clients[i].expects_n, w->clients[i].out.n - w->clients[i].sent);
 	if (sim_machine_store(w) != NULL)
 		role_store_ops.status(role_self(w->children[SIM_STORE].role), &status);
+	if (w->plan.is_relay && w->children[SIM_QUEUE].role != NULL)
+		role_queue_ops.status(role_self(w->children[SIM_QUEUE].role), &status);
+	if (w->plan.is_relay && w->children[SIM_RELAY].role != NULL)
+		role_relay_ops.status(role_self(w->children[SIM_RELAY].role), &status);
 	sim_fail(w, "it does not come to rest: %.*s", STR_ARG(buf_str(&status)));
 	buf_fini(&status);
 }
@@ -357,7 +405,7 @@ check_files(struct sim_world *w)
 static void
 end(struct sim_world *w)
 {
-	uint64_t turns = w->turns + TURNS_MAX;
+	uint64_t turns = w->turns + (w->plan.is_relay ? RELAY_TURNS_MAX : TURNS_MAX);
 	struct store *s;
 
 	w->cut_at = 0;
@@ -381,6 +429,8 @@ end(struct sim_world *w)
 		sim_fail(w, "the store does not settle");
 	sim_verify(w, s, false);
 	sim_verify_digests(w, s);
+	sim_verify_blobs(w, s);
+	sim_outcome_verify_end(w, s);
 	/* And after an end without goodbye, from what is on the disk alone. */
 	sim_machine_cut(w, DISK_SIM_DROP);
 	sim_machine_off(w);

@@ -83,8 +83,13 @@ verify_entry(struct sim_world *w, const struct mailbox *box, unsigned account,
 	if (w->scratch.n != e->size_bytes || mm.body_bytes + mm.head.n != e->size_bytes ||
 	    mm.uid != e->uid)
 		sim_fail(w, "a%u: uid %u: sizes differ", account, e->uid);
+	if (w->plan.is_relay && str_has_prefix(mm.head, STR("Return-Path: <>"))) {
+		sim_outcome_notice(w, buf_str(&w->scratch));
+		return;
+	}
 	body = str_from(buf_str(&w->scratch), mm.head.n);
-	if (!str_has_prefix(buf_str(&w->scratch), STR("Return-Path: <m")) ||
+	if (!str_has_prefix(buf_str(&w->scratch),
+		w->plan.is_relay ? STR("Return-Path: <a") : STR("Return-Path: <m")) ||
 	    !number_of(w, body, &number)) {
 		sim_fail(w, "a%u: uid %u is none of ours", account, e->uid);
 		return;
@@ -157,6 +162,8 @@ verify_promises(
 	if (!is_there && ((m->acked | m->seen) & bit & (uint8_t) ~(m->gone | m->going)) != 0)
 		sim_fail(w, "a%u: message %u was %s and is lost", account, number,
 		    (m->acked & bit) != 0 ? "acknowledged" : "seen");
+	if (is_there && is_recovered && (m->seen & bit) == 0)
+		sim_say(w, "a%u: message %u is seen", account, number);
 	if (is_there && is_recovered)
 		m->seen |= bit;
 }
@@ -170,6 +177,7 @@ sim_verify(struct sim_world *w, struct store *s, bool is_recovered)
 	/* A reading error that waits is for the store's own work. */
 	disk_sim_fail(w->disk, DISK_SIM_READ, 0, ST_OK, 0);
 	disk_sim_fail(w->disk, DISK_SIM_OPEN, 0, ST_OK, 0);
+	sim_outcome_notices_forget(w);
 	for (unsigned a = 0; a < SIM_ACCOUNTS && !w->is_failed; a++) {
 		verify_account(w, s, a, &f);
 		sim_trace(w, &f.count, sizeof(f.count));
@@ -179,6 +187,7 @@ sim_verify(struct sim_world *w, struct store *s, bool is_recovered)
 			verify_promises(
 			    w, number, a, f.n[number * SIM_ACCOUNTS + a] > 0, is_recovered);
 	free(f.n);
+	sim_outcome_verify(w);
 	w->result.verified++;
 }
 
@@ -192,6 +201,60 @@ sim_verify_digests(struct sim_world *w, struct store *s)
 		ST_OK ||
 	    n > 0)
 		sim_fail(w, "bodies without a digest");
+}
+
+static void
+blobs_mark(struct sim_world *w, struct store *s, unsigned account, uint8_t *marks, uint64_t given)
+{
+	struct mailbox_cap cap = cap_of(account);
+	struct mailbox_entry *entries = calloc(SIM_MESSAGES_MAX, sizeof(*entries));
+	struct mailbox_message mm;
+	struct mailbox box;
+	size_t n = 0;
+
+	CHECK(entries != NULL);
+	if (mailbox_open(store_snapshot(s), &cap, MAILBOX_INBOX, MAILBOX_READ,
+		clock_wall_ms(&w->clock), &box) != ST_OK ||
+	    mailbox_list(&box, 0, entries, SIM_MESSAGES_MAX, &n) != ST_OK)
+		n = 0;
+	for (size_t i = 0; i < n; i++)
+		if (mailbox_message_get(&box, entries[i].message, &mm) == ST_OK &&
+		    mm.blob.v <= given)
+			marks[mm.blob.v] = 1;
+	free(entries);
+}
+
+static uint64_t
+blobs_given(struct store *s)
+{
+	struct str name = STR("\"blobs_given\":"), rest, number;
+	struct buf stats;
+	uint64_t n = 0;
+
+	buf_init(&stats, 65536);
+	CHECK(store_stats(s, &stats) == ST_OK);
+	rest = str_from(buf_str(&stats), str_find(buf_str(&stats), name) + name.n);
+	(void)str_split(rest, ',', &number, &rest);
+	CHECK(str_to_u64(number, &n) == ST_OK);
+	buf_fini(&stats);
+	return n;
+}
+
+void
+sim_verify_blobs(struct sim_world *w, struct store *s)
+{
+	uint64_t given = blobs_given(s), bytes;
+	uint8_t *marks = calloc(given + 1, 1);
+
+	CHECK(marks != NULL);
+	for (unsigned a = 0; a < SIM_ACCOUNTS; a++)
+		blobs_mark(w, s, a, marks, given);
+	for (uint64_t id = 1; id <= given; id++)
+		if (marks[id] == 0 &&
+		    store_blob_size(store_snapshot(s), (struct blob_id){id}, &bytes) == ST_OK)
+			sim_fail(w, "body %llu of %llu bytes is kept for nobody",
+			    (unsigned long long)id, (unsigned long long)bytes);
+	free(marks);
 }
 
 /* ---- deleting ---- */
