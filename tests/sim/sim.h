@@ -156,8 +156,8 @@ struct sim_sending {
 
 /* A message of the queue as it went to the relay. */
 struct sim_queued {
-	uint32_t message; /* + 1; 0: not known */
-	uint8_t remote[SIM_RCPTS_MAX];
+	uint32_t message;	       /* + 1; 0: not known */
+	uint8_t remote[SIM_RCPTS_MAX]; /* + 1, by index; 0: not known */
 };
 
 /* Between the store and queue or relay: passes everything on, and looks at it. */
@@ -214,7 +214,8 @@ struct sim_world {
 
 /* sim_run.c */
 struct sim_result sim_run(const struct sim_plan *plan);
-/* For those who play the clients themselves. A step: the store's threads and the machine, not the clients. */
+/* For those who play the clients themselves. A step: the store's threads and the machine, not the
+ * clients. */
 void sim_world_init(struct sim_world *w, const struct sim_plan *plan);
 void sim_world_fini(struct sim_world *w);
 void sim_world_step(struct sim_world *w);
@@ -265,12 +266,15 @@ bool sim_remote_parse(struct str path, unsigned *remote_out);
 /* "a3+m17@sim.example", the reverse-path of message 17. */
 void sim_sender_put(struct buf *out, uint32_t message);
 bool sim_sender_parse(const struct sim_world *w, struct str path, uint32_t *message_out);
-/* A server has the message. Not is_current: from a relay that has ended meanwhile. is_told: and says so. */
+/* A server has the message. Not is_current: from a relay that has ended meanwhile. is_told: and
+ * says so. */
 void sim_outcome_taken(
     struct sim_world *w, uint32_t message, unsigned remote, bool is_current, bool is_told);
 /* The relay was told to send. */
 void sim_outcome_asked(struct sim_world *w, uint32_t message, unsigned remote);
 void sim_outcome_recorded(struct sim_world *w, uint32_t message, unsigned remote);
+/* What is gone from the queue behind a recovery will not come back. */
+void sim_outcome_recovered(struct sim_world *w, struct store *s);
 /* A notice in a mailbox: head and body. */
 void sim_outcome_notice(struct sim_world *w, struct str text);
 void sim_outcome_notices_forget(struct sim_world *w);

@@ -165,9 +165,8 @@ message_begin(struct sim_client *c)
 	c->accepted_n = c->script_n = c->script_at = 0;
 	c->script[c->script_n++] = (struct sim_expect){.want = SIM_MAIL, .message = number};
 	while (rcpts-- > 0)
-		c->script[c->script_n++] = (struct sim_expect){.want = SIM_RCPT,
-		    .rcpt = rcpt_choose(w, &remotes),
-		    .message = number};
+		c->script[c->script_n++] = (struct sim_expect){
+		    .want = SIM_RCPT, .rcpt = rcpt_choose(w, &remotes), .message = number};
 	c->script[c->script_n++] = (struct sim_expect){.want = SIM_DATA, .message = number};
 }
 

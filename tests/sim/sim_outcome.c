@@ -1,4 +1,5 @@
-/* What must become of the recipients elsewhere: the server has the message, or its sender has a notice. */
+/* What must become of the recipients elsewhere: the server has the message, or its sender has a
+ * notice. */
 #include "base/check.h"
 #include "base/num.h"
 #include "flow/queue/queue.h"
@@ -91,12 +92,15 @@ sim_outcome_taken(
 
 	sim_trace(w, &message, sizeof(message));
 	sim_say(w, "message %u is taken for r%u%s%s", message, remote, s->taken > 0 ? " again" : "",
-	    !is_current ? " from one who is gone" : is_told ? "" : ", which nobody is told");
+	    !is_current ? " from one who is gone"
+	    : is_told	? ""
+			: ", which nobody is told");
 	if (!w->messages[message].is_complete)
 		sim_fail(w, "message %u leaves, and was never sent whole", message);
 	/* A sender who is told twice is served twice: only what broke in between is an excuse. */
 	if (is_current && s->is_told && s->told_mishaps == w->sending_mishaps)
-		sim_fail(w, "message %u went to r%u a second time without a reason", message, remote);
+		sim_fail(
+		    w, "message %u went to r%u a second time without a reason", message, remote);
 	if (s->taken > 0)
 		w->result.repeated++;
 	w->result.relayed++;
@@ -111,6 +115,48 @@ void
 sim_outcome_recorded(struct sim_world *w, uint32_t message, unsigned remote)
 {
 	w->sendings[message][remote].is_recorded = true;
+}
+
+/* False: that number is another message's now. *left_out: by index. */
+static bool
+queued_left(struct sim_world *w, struct store *s, uint64_t id, uint32_t *left_out)
+{
+	struct txn *t = store_snapshot(s);
+	struct queue_message m = {0};
+	struct queue_rcpt *rcpts;
+	uint32_t message;
+	struct arena a;
+	bool is_same;
+	size_t n = 0;
+
+	arena_init(&a, QUEUE_ARENA_BYTES);
+	*left_out = 0;
+	is_same = queue_get(t, (struct queue_id){id}, &a, &m) == ST_NOTFOUND;
+	if (!is_same && sim_sender_parse(w, m.reverse_path, &message) &&
+	    message + 1 == w->queued[id].message) {
+		is_same = queue_rcpts(t, m.id, &a, &rcpts, &n) == ST_OK;
+		for (size_t i = 0; i < n; i++)
+			*left_out |= 1u << rcpts[i].index;
+	}
+	arena_fini(&a);
+	return is_same;
+}
+
+void
+sim_outcome_recovered(struct sim_world *w, struct store *s)
+{
+	uint32_t left;
+
+	if (!w->plan.is_relay)
+		return;
+	for (uint64_t id = 0; id < SIM_QUEUE_IDS_MAX; id++) {
+		const struct sim_queued *q = &w->queued[id];
+		if (q->message == 0 || !queued_left(w, s, id, &left))
+			continue;
+		for (unsigned i = 0; i < COUNT_OF(q->remote); i++)
+			if (q->remote[i] > 0 && (left & 1u << i) == 0)
+				sim_outcome_recorded(w, q->message - 1, q->remote[i] - 1u);
+	}
 }
 
 void
@@ -210,9 +256,11 @@ sim_outcome_verify_end(struct sim_world *w, struct store *s)
 			if ((w->messages[i].acked & 1u << (SIM_REMOTE_BIT + r)) == 0)
 				continue;
 			if (sim_fate(w, i, r) == SIM_FATE_TAKEN && x->taken == 0)
-				sim_fail(w, "message %u was acknowledged and never came to r%u", i, r);
+				sim_fail(
+				    w, "message %u was acknowledged and never came to r%u", i, r);
 			if (sim_fate(w, i, r) != SIM_FATE_TAKEN && x->failed == 0)
-				sim_fail(w, "message %u did not come to r%u, and nobody was told", i, r);
+				sim_fail(
+				    w, "message %u did not come to r%u, and nobody was told", i, r);
 		}
 }
 

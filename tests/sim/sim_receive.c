@@ -1,9 +1,10 @@
 /*
  * sim_receive: the simulator of receiving and storing, and of sending.
  *
- *	sim_receive --seed N [--runs M]		M runs from seed N on; its mishaps follow from each seed
- *	sim_receive --seed N --every-sync	the power goes at every sync of the seed's calm run, in three ways
- *	sim_receive --seed N --cut K:HOW	one of these: HOW is drop, tear or after
+ *	sim_receive --seed N [--runs M]		M runs from seed N on; its mishaps follow from each
+ *seed
+ *	sim_receive --seed N --every-sync	the power goes at every sync of the seed's calm run,
+ *in three ways sim_receive --seed N --cut K:HOW	one of these: HOW is drop, tear or after
  *	--relay		with queue, relay and the servers of others
  *	--kills		only roles are killed: the power stays, the disk works
  *
@@ -41,8 +42,9 @@ struct sum {
 static void
 say_replay(const struct sim_plan *p)
 {
-	fprintf(stderr, "replay: sim_receive --verbose%s%s --seed %llu", p->is_relay ? " --relay" : "",
-	    p->is_kills_only ? " --kills" : "", (unsigned long long)p->seed);
+	fprintf(stderr, "replay: sim_receive --verbose%s%s --seed %llu",
+	    p->is_relay ? " --relay" : "", p->is_kills_only ? " --kills" : "",
+	    (unsigned long long)p->seed);
 	if (p->cut_sync != 0)
 		fprintf(
 		    stderr, " --cut %llu:%s", (unsigned long long)p->cut_sync, cut_names[p->cut]);
@@ -174,7 +176,8 @@ main(int argc, char **argv)
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!args_parse(argc, argv, &a)) {
-		fprintf(stderr, "usage: sim_receive [--relay] [--kills] [--seed N] [--runs N] [--every-sync | --cut "
+		fprintf(stderr, "usage: sim_receive [--relay] [--kills] [--seed N] [--runs N] "
+				"[--every-sync | --cut "
 				"K:drop|tear|after] [--twice] [--verbose]\n");
 		return 2;
 	}

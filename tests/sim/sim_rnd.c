@@ -1,6 +1,6 @@
 /*
- * Random numbers of the roles: base/rnd.h asks the system, and must not be able to do anything else. So the linker puts
- * these in its place (--wrap), in this program alone.
+ * Random numbers of the roles: base/rnd.h asks the system, and must not be able to do anything
+ * else. So the linker puts these in its place (--wrap), in this program alone.
  */
 #include "base/rnd.h"
 #include "sim.h"

@@ -271,8 +271,7 @@ clients_are_done(const struct sim_world *w)
 	bool is_done = w->plan.is_relay && w->is_closing_down;
 
 	for (size_t i = 0; i < w->clients_n; i++)
-		is_done &= sim_client_is_done(&w->clients[i]) &&
-			   w->messages_n >= w->messages_max;
+		is_done &= sim_client_is_done(&w->clients[i]) && w->messages_n >= w->messages_max;
 	return is_done;
 }
 

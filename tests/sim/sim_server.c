@@ -1,6 +1,6 @@
 /*
- * The servers of other domains, and the name servers: what they do with a recipient is fixed (sim_fate), how much trouble they make on the way
- * is not.
+ * The servers of other domains, and the name servers: what they do with a recipient is fixed
+ * (sim_fate), how much trouble they make on the way is not.
  */
 #include <stdlib.h>
 
@@ -59,7 +59,8 @@ static const struct smtp_server_conf conf = {.hostname = STR_INIT("mx.elsewhere.
     .messages_max = 100,
     .errors_max = 100};
 
-/* Others have their troubles whatever happens here: a calm run has the syncs of the one that is cut. */
+/* Others have their troubles whatever happens here: a calm run has the syncs of the one that is
+ * cut. */
 static bool
 is_calm(const struct sim_world *w)
 {
@@ -128,7 +129,8 @@ server_answer(struct sim_server *s, enum stage stage, unsigned code, const char 
 		s->code = code;
 		s->text = text;
 		conn_pause(s->c);
-		s->timer = loop_timer_add(s->w->loop, 1 + prng_below(&s->w->rs, SLOW_MS), on_slow, s);
+		s->timer =
+		    loop_timer_add(s->w->loop, 1 + prng_below(&s->w->rs, SLOW_MS), on_slow, s);
 		return true;
 	case TROUBLE_TELL_CLOSE:
 	case TROUBLE_TELL_ABORT:
@@ -344,8 +346,8 @@ sim_server_connect(void *arg, const struct sock_addr *to, const struct conn_hand
 	struct sim_end *mine, *theirs;
 	struct conn *c;
 
-	if (!is_calm(w) && (clock_mono_ms(&w->clock) < w->down_until_ms[domain] ||
-			       prng_below(&w->rs, 20) == 0)) {
+	if (!is_calm(w) &&
+	    (clock_mono_ms(&w->clock) < w->down_until_ms[domain] || prng_below(&w->rs, 20) == 0)) {
 		/* Nobody can be there: it fails at once, and the same way every time. */
 		CHECK(sock_ip_parse(STR("255.255.255.255"), &nowhere) == ST_OK);
 		nowhere.port = 25;

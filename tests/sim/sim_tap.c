@@ -1,6 +1,6 @@
 /*
- * The lines between the store and queue and relay, with somebody who listens: which message a job is, what queue asks the store to keep, and
- * when the store says that it does.
+ * The lines between the store and queue and relay, with somebody who listens: which message a job
+ * is, what queue asks the store to keep, and when the store says that it does.
  */
 #include <stdlib.h>
 
@@ -79,7 +79,7 @@ rcpts_note(struct sim_world *w, struct sim_queued *q, struct str rcpts)
 			sim_fail(w, "the store gives out a recipient that is none of ours");
 			return;
 		}
-		q->remote[index] = (uint8_t)remote;
+		q->remote[index] = (uint8_t)(remote + 1);
 		sim_outcome_asked(w, q->message - 1, remote);
 	}
 }
@@ -105,7 +105,8 @@ on_message(struct sim_world *w, struct cur *c)
 		return;
 	}
 	q = queued_at(w, j->message);
-	q->message = message + 1;
+	if (q->message != message + 1)
+		*q = (struct sim_queued){.message = message + 1};
 	sim_say(w, "relay gets message %u, job %llx", message, (unsigned long long)r.job);
 	rcpts_note(w, q, r.rcpts);
 }
@@ -128,8 +129,8 @@ results_remotes(struct sim_world *w, const struct sim_queued *q, struct str resu
 			sim_fail(w, "the queue tells a result that is none");
 			break;
 		}
-		if ((verdict & (uint8_t)~QUEUE_OWN_WORDS) != QUEUE_DEFERRED)
-			remotes |= 1u << q->remote[index];
+		if ((verdict & (uint8_t)~QUEUE_OWN_WORDS) != QUEUE_DEFERRED && q->remote[index] > 0)
+			remotes |= 1u << (q->remote[index] - 1);
 	}
 	return remotes;
 }
@@ -174,8 +175,7 @@ on_answer(struct sim_world *w, struct cur *c)
 	if (q->message == 0)
 		return;
 	for (unsigned i = 0; i < SIM_REMOTES; i++)
-		if ((j->remotes & 1u << i) != 0 ||
-		    (r.rcpts_n == 0 && i % SIM_DOMAINS == j->domain))
+		if ((j->remotes & 1u << i) != 0 || (r.rcpts_n == 0 && i % SIM_DOMAINS == j->domain))
 			sim_outcome_recorded(w, q->message - 1, i);
 }
 

@@ -188,6 +188,8 @@ sim_verify(struct sim_world *w, struct store *s, bool is_recovered)
 			    w, number, a, f.n[number * SIM_ACCOUNTS + a] > 0, is_recovered);
 	free(f.n);
 	sim_outcome_verify(w);
+	if (is_recovered)
+		sim_outcome_recovered(w, s);
 	w->result.verified++;
 }
 
