@@ -64,6 +64,7 @@ admin_job_new(struct admin *a, admin_done_fn *done, void *arg)
 	j->arg = arg;
 	buf_init(&j->why, DIRECTORY_WHY_BYTES_MAX);
 	buf_init(&j->out, ADMIN_ANSWER_BYTES_MAX);
+	buf_init(&j->queue.gone, QUEUE_RCPTS_MAX * (8 + 2 + QUEUE_HOST_BYTES_MAX));
 	j->next = a->jobs;
 	if (j->next != NULL)
 		j->next->prev = j;
@@ -99,6 +100,7 @@ admin_job_free(struct admin_job *j)
 	json_decref(j->request);
 	buf_fini(&j->why);
 	buf_fini(&j->out);
+	buf_fini(&j->queue.gone);
 	free(j);
 }
 

@@ -43,8 +43,8 @@ void admin_key_made(struct admin *a, uint64_t ask, bool is_ok, struct str sealed
 /* Who makes keys is gone: all that was asked has failed. */
 void admin_keys_lost(struct admin *a);
 
-/* A message in the queue that a command changed, or that is gone now; durable. */
-typedef void admin_queue_changed_fn(void *arg, struct queue_id id);
+/* A message in the queue that a command changed, durable. gone empty: it is as the store has it now; else nothing of it is left for that destination. */
+typedef void admin_queue_changed_fn(void *arg, struct queue_id id, struct str gone);
 void admin_set_queue_changed(struct admin *a, admin_queue_changed_fn *fn, void *arg);
 
 /* Instead of the loop's clock, or the system's. Borrowed. */

@@ -97,9 +97,9 @@ dkim_record(struct dns *d, const struct dkim_key_record *k)
 		st = dkim_record_put(&value, (enum dkim_algorithm)k->algorithm, k->public);
 	if (st == ST_OK)
 		record_put(d, "", buf_str(&name), "TXT", buf_str(&value),
-		    k->state != DKIM_KEY_ACTIVE           ? "The key of mail that was signed before; remove it after a week."
-		    : k->algorithm == DKIM_RSA_SHA256 ? "The key with which receivers verify this server's DKIM signatures."
-		                                      : "The same for receivers that know Ed25519: shorter and stronger.");
+		    k->state != DKIM_KEY_ACTIVE           ? "DKIM: the key of mail that was signed before; remove it after a week."
+		    : k->algorithm == DKIM_RSA_SHA256 ? "DKIM: receivers verify this server's signatures with it. RSA, which all of them know."
+		                                      : "DKIM: the same with Ed25519, shorter and stronger, for receivers that know it.");
 	buf_fini(&name);
 	buf_fini(&value);
 	return st;

@@ -103,6 +103,7 @@ struct admin_queue {
 	struct queue_id page[ADMIN_QUEUE_PAGE];
 	size_t page_changed[ADMIN_QUEUE_PAGE];
 	size_t page_n;
+	struct buf gone;	/* of the page: le64 id, str16 destination, where nothing is left */
 	bool is_last_page;
 	uint64_t messages_n, rcpts_n;
 };

@@ -69,6 +69,25 @@ event_write(struct txn *t, const struct admin_job *j, const struct admin_queued 
 	return event_put(t, &e, NULL, 0);
 }
 
+/* Who removes for a destination removes all that goes there. */
+static void
+gone_put(struct admin_job *j, const struct admin_queued *m)
+{
+	struct str wanted = str_of(j->queue.destination, j->queue.destination_n);
+
+	for (size_t i = 0; i < m->rcpts_n; i++) {
+		struct str destination = m->rcpts[i].destination;
+		size_t before = 0;
+
+		while (before < i && !str_eq(m->rcpts[before].destination, destination))
+			before++;
+		if (before < i || (wanted.n > 0 && !str_eq(destination, wanted)))
+			continue;
+		(void)buf_put_le64(&j->queue.gone, m->m.id.v);
+		(void)buf_put_str16(&j->queue.gone, destination);
+	}
+}
+
 static enum status
 order_one(struct txn *t, struct admin_job *j, struct queue_id id, size_t *changed_out)
 {
@@ -86,6 +105,8 @@ order_one(struct txn *t, struct admin_job *j, struct queue_id id, size_t *change
 	rcpts_put(&rcpts, j, &m);
 	st = rcpts.n > 0 ? event_write(t, j, &m, buf_str(&rcpts)) : ST_OK;
 	buf_fini(&rcpts);
+	if (st == ST_OK && j->queue.order == QUEUE_REMOVE)
+		gone_put(j, &m);
 	/* It reads them again: half of the arena is free, enough for all of a message. */
 	return st == ST_OK ? queue_order(t, id, str_of(j->queue.destination, j->queue.destination_n), j->queue.order, admin_now_ms(j->admin),
 				 a, changed_out)
@@ -100,6 +121,8 @@ page_txn(struct txn *t, void *arg)
 	struct admin_job *j = arg;
 	enum status st = ST_OK;
 
+	/* It may have begun before and lost against somebody else. */
+	buf_reset(&j->queue.gone);
 	for (size_t i = 0; i < j->queue.page_n && st == ST_OK; i++)
 		st = order_one(t, j, j->queue.page[i], &j->queue.page_changed[i]);
 	return st;
@@ -144,10 +167,26 @@ order_failed(struct admin_job *j, enum status st)
 }
 
 static void
+page_tell(struct admin_job *j)
+{
+	struct admin *a = j->admin;
+	struct cur c = cur_of(buf_str(&j->queue.gone));
+	struct queue_id id;
+	struct str destination;
+
+	if (a->queue_changed == NULL)
+		return;
+	for (size_t i = 0; j->queue.order != QUEUE_REMOVE && i < j->queue.page_n; i++)
+		if (j->queue.page_changed[i] > 0)
+			a->queue_changed(a->queue_changed_arg, j->queue.page[i], STR_NULL);
+	while (cur_le64(&c, &id.v) && cur_str16(&c, &destination))
+		a->queue_changed(a->queue_changed_arg, id, destination);
+}
+
+static void
 page_done(void *arg, enum status st)
 {
 	struct admin_job *j = arg;
-	struct admin *a = j->admin;
 
 	if (st != ST_OK) {
 		order_failed(j, st);
@@ -158,9 +197,8 @@ page_done(void *arg, enum status st)
 			continue;
 		j->queue.messages_n++;
 		j->queue.rcpts_n += j->queue.page_changed[i];
-		if (a->queue_changed != NULL)
-			a->queue_changed(a->queue_changed_arg, j->queue.page[i]);
 	}
+	page_tell(j);
 	if (j->queue.is_last_page)
 		order_answer(j);
 	else

@@ -352,6 +352,9 @@ child_ready(struct child *c, const struct rec_ready *r)
 {
 	size_t n = size_min(r->sandbox.n, sizeof(c->sandbox) - 1);
 
+	/* It had said so before it heard of the stop. */
+	if (c->state == CHILD_STOPPING)
+		return true;
 	if (c->state != CHILD_STARTING)
 		return false;
 	memcpy(c->sandbox, r->sandbox.p, n);

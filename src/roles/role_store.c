@@ -75,7 +75,7 @@ store_new(struct role *r)
 	map_init(&s->stages, STAGES_MAX);
 	map_init(&s->digesting, 1 << 20);
 	map_init(&s->allowances, ALLOWANCES_MAX);
-	arena_init(&s->queue_arena, QUEUE_ARENA_BYTES);
+	arena_init(&s->queue_arena, QUEUE_ARENA_BYTES + DIRECTORY_DKIM_ARENA_BYTES);
 	store_results_init(s);
 	buf_init(&s->scratch, 65536);
 	s->route = calloc(1, sizeof(*s->route));
@@ -274,9 +274,12 @@ store_key_made(struct store_role *s, struct cur *c)
 }
 
 static void
-queue_changed(void *arg, struct queue_id id)
+queue_changed(void *arg, struct queue_id id, struct str gone)
 {
-	store_queue_tell(arg, id);
+	if (gone.n > 0)
+		store_queue_tell_gone(arg, id, gone);
+	else
+		store_queue_tell(arg, id);
 }
 
 static void

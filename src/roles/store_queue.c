@@ -9,7 +9,7 @@
 
 enum {
 	LOAD_PAGE = 256,
-	KEYS_BYTES_MAX = 32 * 1024,
+	KEYS_BYTES_MAX = DIRECTORY_DKIM_KEYS_MAX * (1 + 2 + DIRECTORY_DKIM_SELECTOR_BYTES_MAX + 2 + DIRECTORY_DKIM_SEALED_BYTES_MAX),
 };
 
 /* ---- what waits ---- */
@@ -62,6 +62,15 @@ store_queue_tell(struct store_role *s, struct queue_id id)
 		log_event(LOG_ERROR, "queue.unreadable", LOG_U64("message", id.v), LOG_CSTR("why", status_word(st)));
 }
 
+void
+store_queue_tell_gone(struct store_role *s, struct queue_id id, struct str destination)
+{
+	struct link *l = role_link(s->role, ROLE_QUEUE, 0);
+
+	if (l != NULL)
+		(void)rec_queue_entry_put(link_out(l), &(struct rec_queue_entry){.message = id.v, .destination = destination});
+}
+
 bool
 store_queue_load(struct store_role *s, struct link *l, struct cur *c)
 {
@@ -98,14 +107,18 @@ rcpts_put(struct buf *out, const struct queue_rcpt *rcpts, size_t n, struct str 
 }
 
 /* Those that sign for the domain now. */
-static void
+static enum status
 keys_put(struct store_role *s, struct str domain, struct buf *out)
 {
 	struct dkim_key_record *keys;
 	size_t n = 0;
+	enum status st = ST_OK;
 
-	if (domain.n == 0 || directory_dkim_list(store_snapshot(s->store), domain, &s->queue_arena, &keys, &n) != ST_OK)
-		return;
+	if (domain.n > 0)
+		st = directory_dkim_list(store_snapshot(s->store), domain, &s->queue_arena, &keys, &n);
+	/* The domain may be gone since. */
+	if (st == ST_NOTFOUND)
+		return ST_OK;
 	for (size_t i = 0; i < n; i++) {
 		if (keys[i].state != DKIM_KEY_ACTIVE)
 			continue;
@@ -113,6 +126,7 @@ keys_put(struct store_role *s, struct str domain, struct buf *out)
 		(void)buf_put_str16(out, keys[i].selector);
 		(void)buf_put_str16(out, keys[i].sealed);
 	}
+	return st;
 }
 
 static enum status
@@ -129,10 +143,11 @@ message_fetch(struct store_role *s, const struct rec_queue_fetch *r, struct rec_
 		st = queue_rcpts(t, m.id, &s->queue_arena, &rcpts, &n);
 	if (st == ST_OK)
 		st = store_blob_read(t, m.blob, 0, QUEUE_BODY_BYTES, body);
+	if (st == ST_OK)
+		st = keys_put(s, m.sign_domain, keys);
 	if (st != ST_OK)
 		return st;
 	rcpts_put(rcpts_out, rcpts, n, r->destination);
-	keys_put(s, m.sign_domain, keys);
 	*a = (struct rec_queue_message){.job = r->job,
 	    .ok = 1,
 	    .reverse_path = m.reverse_path,

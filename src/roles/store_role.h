@@ -100,8 +100,9 @@ bool store_role_route(struct store_role *s, struct txn *t, struct str path);
 bool store_queue_load(struct store_role *s, struct link *l, struct cur *c);
 bool store_queue_fetch(struct store_role *s, struct link *l, struct cur *c);
 bool store_queue_read(struct store_role *s, struct link *l, struct cur *c);
-/* The queue learns how a message stands. What was removed it notices when a relay finds nothing to send. */
+/* The queue learns how a message stands; and that nothing of it is left for a destination. */
 void store_queue_tell(struct store_role *s, struct queue_id id);
+void store_queue_tell_gone(struct store_role *s, struct queue_id id, struct str destination);
 /* One message more of this account, to so many; false: not within this hour. */
 bool store_allowance_take(struct store_role *s, struct account_id account, size_t rcpts_n);
 

@@ -27,6 +27,17 @@ def read_stat(pid):
     return int(fields[1]), sum(int(x) for x in fields[11:15]) / TICKS
 
 
+def pss_of(pid):
+    """Bytes, what is shared divided by who shares it; 0 when it is gone."""
+    try:
+        for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
 class Group:
     """One server's processes."""
 
@@ -77,15 +88,7 @@ class Group:
         raise OSError("cpu.stat has no usage_usec")
 
     def pss_bytes(self):
-        total = 0
-        for pid in self.pids():
-            try:
-                for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-                    if line.startswith("Pss:"):
-                        total += int(line.split()[1]) * 1024
-            except OSError:
-                continue
-        return total
+        return sum(map(pss_of, self.pids()))
 
     def wait_idle(self, window_s, limit_s, share=0.01):
         """

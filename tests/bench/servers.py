@@ -28,6 +28,25 @@ def wait_port(port):
     raise SystemExit(f"nothing answers on port {port}")
 
 
+def expect_free(port):
+    """Else we would measure, and load, somebody else's server."""
+    with socket.socket() as s:
+        if s.connect_ex(("127.0.0.1", port)) == 0:
+            raise SystemExit(f"port {port} is taken: is another benchmark running? (--ports N)")
+
+
+def wait_listening(port):
+    """For a server that says nothing first."""
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
 class Posthorn:
     """The program under test with the configuration that quickstart writes, plus `extra` lines."""
 
@@ -35,13 +54,13 @@ class Posthorn:
 
     def __init__(self, program, folder, offset=21000, extra="", users=0):
         self.program, self.folder, self.offset = program, pathlib.Path(folder), offset
-        self.extra, self.users = extra, users
+        self.extra, self.users, self.group = extra, users, None
         self.smtp_port, self.pop3_port, self.pop3s_port = 25 + offset, 110 + offset, 995 + offset
 
-    def command(self, *words, input_text=None):
+    def command(self, *words, input_text=None, timeout=60):
         return subprocess.run(
             [self.program, *words, "--dir", str(self.folder)], input=input_text, text=True,
-            capture_output=True, check=True, timeout=60,
+            capture_output=True, check=True, timeout=timeout,
         ).stdout
 
     def start(self):
@@ -51,15 +70,22 @@ class Posthorn:
             "--port-offset", str(self.offset), "--resolver", "127.0.0.1:9", "--password-stdin",
             "--yes", input_text=PASSWORD + "\n",
         )
-        if self.extra:
-            with open(self.folder / "posthorn.conf", "a", encoding="ascii") as f:
-                f.write("\n" + self.extra + "\n")
+        self.plain = (self.folder / "posthorn.conf").read_text()
+        self.set_extra(self.extra)
         self.resume()
         for i in range(self.users):
             self.command("account", "add", f"u{i}@{DOMAIN}", "--password-stdin", input_text=PASSWORD + "\n")
 
+    def set_extra(self, extra):
+        self.extra = extra
+        (self.folder / "posthorn.conf").write_text(self.plain + (f"\n{extra}\n" if extra else ""))
+
+    def reload(self):
+        self.command("reload")
+
     def resume(self):
         """Start on the folder as it is."""
+        expect_free(self.smtp_port)
         self.group = meter.Group("posthorn")
         self.log = open(self.folder / "bench.log", "a", encoding="utf-8")
         self.group.start([self.program, "serve", "--dir", str(self.folder)], stdout=self.log, stderr=self.log)
@@ -86,6 +112,9 @@ class Posthorn:
         """Acknowledged mail is in the mailbox; what may be outstanding is its digests."""
         return self.detail("store")[0].get("digests_waiting", 1) == 0
 
+    def is_queue_empty(self):
+        return self.detail("queue")[0].get("entries", 1) == 0
+
     def mailbox_count(self):
         with socket.create_connection(("127.0.0.1", self.pop3_port), 30) as s:
             f = s.makefile("rwb")
@@ -105,6 +134,10 @@ class Posthorn:
     def wait_rest(self, limit_s):
         """Checkpoints come within 5 s; compression begins when nothing came for 30 s."""
         return self.group.wait_idle(33, limit_s)
+
+    def wait_rest_of(self, window_s, limit_s):
+        """Without the compression."""
+        return self.group.wait_idle(window_s, limit_s)
 
 
 POSTFIX_MAIN = """\
@@ -138,8 +171,8 @@ class Postfix:
 
     name = "postfix"
 
-    def __init__(self, folder, port=22525):
-        self.folder, self.smtp_port = pathlib.Path(folder), port
+    def __init__(self, folder, port=22525, extra="", milter=None):
+        self.folder, self.smtp_port, self.extra, self.milter, self.group = pathlib.Path(folder), port, extra, milter, None
 
     def start(self):
         shutil.rmtree(self.folder, ignore_errors=True)
@@ -147,14 +180,27 @@ class Postfix:
             (self.folder / name).mkdir(parents=True)
         shutil.chown(self.folder / "data", "postfix")
         os.chown(self.folder / "mail", 5000, 5000)
-        (self.folder / "etc" / "main.cf").write_text(self.configuration())
+        self.set_extra(self.extra)
         (self.folder / "etc" / "master.cf").write_text(self.master())
+        expect_free(self.smtp_port)
         self.group = meter.Group("postfix")
+        if self.milter:
+            self.milter.start(self.group)
         self.group.start(
             ["postfix", "-c", str(self.folder / "etc"), "start"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         ).wait(START_SECONDS)
         wait_port(self.smtp_port)
+
+    def main_cf(self):
+        return POSTFIX_MAIN.format(folder=self.folder, domain=DOMAIN) + self.extra + (self.milter.postfix_lines() if self.milter else "")
+
+    def set_extra(self, extra):
+        self.extra = extra
+        (self.folder / "etc" / "main.cf").write_text(self.main_cf())
+
+    def reload(self):
+        subprocess.run(["postfix", "-c", str(self.folder / "etc"), "reload"], capture_output=True, check=True)
 
     def master(self):
         """Debian's own table with our port, nothing chrooted."""
@@ -173,6 +219,8 @@ class Postfix:
         subprocess.run(["postfix", "-c", str(self.folder / "etc"), "stop"], capture_output=True, check=False)
         time.sleep(0.5)
         self.group.stop()
+        if self.milter:
+            self.milter.clean()
 
     def wait_rest(self, limit_s):
         return self.group.wait_idle(2, limit_s)
@@ -184,8 +232,56 @@ class Postfix:
                     return False
         return True
 
+    # A message that is being sent stands in `active`.
+    is_queue_empty = is_delivered
+
     def mailbox_count(self):
         return len(os.listdir(self.folder / "mail" / "u" / "new"))
 
     def configuration(self):
-        return POSTFIX_MAIN.format(folder=self.folder, domain=DOMAIN)
+        return self.main_cf() + (self.milter.configuration() if self.milter else "")
+
+
+OPENDKIM = """\
+Mode s
+Domain {domain}
+Selector rsa
+KeyFile {folder}/rsa.pem
+Canonicalization relaxed/relaxed
+Socket inet:{port}@127.0.0.1
+InternalHosts 127.0.0.1
+UserID opendkim
+Syslog no
+Background no
+RequireSafeKeys no
+"""
+
+
+class OpenDkim:
+    """What signs beside Postfix: opendkim as its milter, one RSA key of 2048 bits. It runs in Postfix's group, so its CPU is Postfix's."""
+
+    def __init__(self, folder, domain, port=22891):
+        self.folder, self.domain, self.port = pathlib.Path(folder), domain, port
+
+    def start(self, group):
+        self.clean()
+        expect_free(self.port)
+        self.folder.mkdir(parents=True)
+        key = self.folder / "rsa.pem"
+        subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], capture_output=True, check=True)
+        shutil.chown(key, "opendkim")
+        (self.folder / "opendkim.conf").write_text(self.text())
+        group.start(["opendkim", "-x", str(self.folder / "opendkim.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_listening(self.port)
+
+    def text(self):
+        return OPENDKIM.format(domain=self.domain, folder=self.folder, port=self.port)
+
+    def clean(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def postfix_lines(self):
+        return f"smtpd_milters = inet:127.0.0.1:{self.port}\nmilter_default_action = tempfail\n"
+
+    def configuration(self):
+        return "\nopendkim:\n" + self.text()

@@ -1,12 +1,14 @@
 /*
  * SMTP load that costs little itself: one process, epoll, many sessions.
  *
- *	smtp_blast [-p] [-s SESSIONS] [-m MESSAGES] [-l BYTES] [-r RATE] [-u USERS] [-d DOMAIN] IPV4
- *PORT
+ *	smtp_blast [-px] [-s SESSIONS] [-m MESSAGES] [-l BYTES] [-r RATE] [-u USERS] [-d DOMAIN] [-D DOMAINS] [-o FILE] IPV4 PORT
  *
- *	-p	MAIL, RCPT and DATA in one write (RFC 2920), as most relays do; else one command at
- *a time -r	messages per second in all; 0: as fast as the server takes them -u	recipients
- *u0@DOMAIN ... in turn; 1 (the default): u@DOMAIN only
+ *	-p	MAIL, RCPT and DATA in one write (RFC 2920), as most relays do; else one command at a time
+ *	-r	messages per second in all; 0: as fast as the server takes them
+ *	-u	recipients u0@DOMAIN ... in turn; 1 (the default): u@DOMAIN only
+ *	-D	domains d0.DOMAIN ... in turn; 1 (the default): DOMAIN only
+ *	-x	each message has a field "X-Sent: N", the time when its content began to go out (nanoseconds of CLOCK_MONOTONIC)
+ *	-o	with -x, a line "N ACCEPTED" in FILE for each message: when it began and when its 250 came
  *
  * The mail is not all the same: BODIES different bodies of words, half of them multipart, every
  * eighth with base64, and each message has its own Message-ID. Prints one line of JSON; the latency
@@ -27,7 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BODIES = 64, EVENTS = 256, HEAD_BYTES = 512, REPLY_BYTES = 2048, SILENCE_MS = 60000 };
+enum { BODIES = 64, EVENTS = 256, HEAD_BYTES = 512, REPLY_BYTES = 2048, SILENCE_MS = 60000, SMALL_BYTES = 400 };
 
 enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_BODY, STEP_IDLE };
 
@@ -36,7 +38,7 @@ struct session {
 	enum step step;
 	unsigned replies_due;
 	bool is_refused;
-	uint64_t number, began_ns;
+	uint64_t number, began_ns, sent_ns;
 	char in[REPLY_BYTES];
 	size_t in_n;
 	char head[HEAD_BYTES];
@@ -49,13 +51,14 @@ struct body {
 };
 
 static struct {
-	bool is_pipelined;
-	unsigned sessions, users;
+	bool is_pipelined, is_stamped;
+	unsigned sessions, users, domains;
 	uint64_t messages, rate;
 	size_t bytes;
 	const char *domain;
+	FILE *stamps;
 	struct sockaddr_in to;
-} options = {.sessions = 1, .users = 1, .messages = 1000, .bytes = 5120, .domain = "bench.test"};
+} options = {.sessions = 1, .users = 1, .domains = 1, .messages = 1000, .bytes = 5120, .domain = "bench.test"};
 
 static int events_fd;
 static struct body bodies[BODIES];
@@ -142,18 +145,19 @@ put_base64(struct body *b, size_t until)
 	}
 }
 
-/* Everything of a message after its Message-ID, with the dot at the end. */
+/* Everything of a message after its Message-ID, with the dot at the end. Below SMALL_BYTES it is a line or two of text. */
 static void
 body_make(struct body *b, unsigned i)
 {
-	size_t end = options.bytes > 400 ? options.bytes - 200 : 200;
+	bool is_small = options.bytes <= SMALL_BYTES;
+	size_t end = is_small ? 0 : options.bytes - 200;
 
 	b->p = must(malloc(options.bytes + 4096));
 	put(b, "MIME-Version: 1.0\r\nSubject: ");
 	put_words(b, b->n + 30);
-	if (i % 2 == 0) {
+	if (is_small || i % 2 == 0) {
 		put(b, "Content-Type: text/plain; charset=utf-8\r\n\r\n");
-		put_words(b, end);
+		put_words(b, is_small ? b->n + options.bytes : end);
 		put(b, ".\r\n");
 		return;
 	}
@@ -228,12 +232,13 @@ mail_put(struct session *s)
 static int
 rcpt_put(struct session *s, int at)
 {
-	size_t room = HEAD_BYTES - (size_t)at;
+	char user[24] = "u", part[24] = "";
 
-	if (options.users < 2)
-		return at + snprintf(s->head + at, room, "RCPT TO:<u@%s>\r\n", options.domain);
-	return at + snprintf(s->head + at, room, "RCPT TO:<u%u@%s>\r\n",
-			(unsigned)(s->number % options.users), options.domain);
+	if (options.users > 1)
+		snprintf(user, sizeof(user), "u%u", (unsigned)(s->number % options.users));
+	if (options.domains > 1)
+		snprintf(part, sizeof(part), "d%u.", (unsigned)(s->number % options.domains));
+	return at + snprintf(s->head + at, HEAD_BYTES - (size_t)at, "RCPT TO:<%s@%s%s>\r\n", user, part, options.domain);
 }
 
 static int
@@ -275,13 +280,20 @@ session_body(struct session *s)
 	    "Message-ID: <%llu.%d@src.test>\r\n",
 	    options.domain, (unsigned long long)s->number, (int)getpid());
 
+	s->sent_ns = now_ns();
+	if (options.is_stamped)
+		n += snprintf(s->head + n, HEAD_BYTES - (size_t)n, "X-Sent: %llu\r\n", (unsigned long long)s->sent_ns);
 	session_send(s, STEP_BODY, 1, n, (struct iovec){b->p, b->n});
 }
 
 static void
 session_done(struct session *s)
 {
-	latency_ms[done_n++] = (double)(now_ns() - s->began_ns) / 1e6;
+	uint64_t now = now_ns();
+
+	latency_ms[done_n++] = (double)(now - s->began_ns) / 1e6;
+	if (options.stamps != NULL && !s->is_refused)
+		fprintf(options.stamps, "%llu %llu\n", (unsigned long long)s->sent_ns, (unsigned long long)now);
 	refused_n += s->is_refused;
 	session_next(s);
 }
@@ -456,7 +468,7 @@ options_read(int argc, char **argv)
 {
 	int o;
 
-	while ((o = getopt(argc, argv, "ps:m:l:r:u:d:")) != -1) {
+	while ((o = getopt(argc, argv, "pxs:m:l:r:u:d:D:o:")) != -1) {
 		if (o == 'p')
 			options.is_pipelined = true;
 		else if (o == 's')
@@ -471,6 +483,12 @@ options_read(int argc, char **argv)
 			options.users = (unsigned)number(optarg);
 		else if (o == 'd')
 			options.domain = optarg;
+		else if (o == 'D')
+			options.domains = (unsigned)number(optarg);
+		else if (o == 'x')
+			options.is_stamped = true;
+		else if (o == 'o')
+			options.stamps = must(fopen(optarg, "w"));
 		else
 			exit(2);
 	}
@@ -478,8 +496,8 @@ options_read(int argc, char **argv)
 	if (argc - optind != 2 || inet_pton(AF_INET, argv[optind], &options.to.sin_addr) != 1 ||
 	    options.messages == 0 || options.sessions == 0) {
 		fprintf(stderr,
-		    "usage: smtp_blast [-p] [-s SESSIONS] [-m MESSAGES] [-l BYTES] [-r RATE] "
-		    "[-u USERS] [-d DOMAIN] IPV4 PORT\n");
+		    "usage: smtp_blast [-px] [-s SESSIONS] [-m MESSAGES] [-l BYTES] [-r RATE] "
+		    "[-u USERS] [-d DOMAIN] [-D DOMAINS] [-o FILE] IPV4 PORT\n");
 		exit(2);
 	}
 	options.to.sin_port = htons((uint16_t)number(argv[optind + 1]));

@@ -231,7 +231,7 @@ enum relay_lost {
 	RELAY_LOST,	    /* by what the peer said */
 	RELAY_LOST_NAMED,   /* in another way; the reason names the host */
 	RELAY_LOST_CONNECT, /* there was no connection */
-	RELAY_LOST_TLS,	    /* in the handshake */
+	RELAY_LOST_TLS,	    /* in the handshake, or in its place */
 	RELAY_LOST_LOOP,    /* it is ourselves */
 };
 void relay_job_lost(struct relay_job *j, const struct relay_session *s, enum relay_lost how,

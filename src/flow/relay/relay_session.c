@@ -325,7 +325,7 @@ session_closing(struct relay_session *s, const struct smtp_client_event *ev)
 	else
 		conn_close(s->conn);
 	/* RFC 5321 3.1, 3.2: refused before there was a message, that is about us or the host. */
-	session_lost(s, RELAY_LOST, &reason);
+	session_lost(s, s->smtp.is_starttls_broken ? RELAY_LOST_TLS : RELAY_LOST, &reason);
 }
 
 static void

@@ -209,6 +209,7 @@ on_starttls(struct smtp_client *c, struct cur *in, struct buf *out, const struct
 			hello_done_with_tls(c, out);
 		return;
 	}
+	c->is_starttls_broken = true;
 	if (reply->code != 220) {
 		smtp_client_violation(c, STR("the reply to STARTTLS is neither yes nor no"));
 		return;
@@ -218,6 +219,7 @@ on_starttls(struct smtp_client *c, struct cur *in, struct buf *out, const struct
 		smtp_client_violation(c, STR("plaintext behind the reply to STARTTLS"));
 		return;
 	}
+	c->is_starttls_broken = false;
 	c->state = SMTP_C_ENDED;
 }
 

@@ -170,6 +170,7 @@ struct smtp_client {
 	bool is_chunked;			/* this message goes by BDAT */
 	bool is_body_stalled;			/* a body call said ST_MORE */
 	bool is_protocol_error;
+	bool is_starttls_broken;		/* at CLOSING: the answer to STARTTLS was none; a connection without TLS may do */
 	uint8_t accepted[(SMTP_CLIENT_RCPTS_MAX + 7) / 8];
 	struct smtp_reply_reader reader;
 	char challenge[SMTP_CLIENT_REPLY_LINE_MAX];
