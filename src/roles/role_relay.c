@@ -14,7 +14,7 @@ struct relay_role {
 	struct role *role;
 	struct relay *relay;
 	struct tls_context *tls;
-	uint64_t spread; /* over several processes of a kind */
+	uint64_t spread;	   /* over several processes of a kind */
 	relay_connect_fn *connect; /* of a simulator; NULL: the system's */
 	void *connect_arg;
 };
