@@ -3,16 +3,17 @@
  *
  *	relay_sink [-o FILE] PORT
  *
- * Listens on 127.0.0.1. One process, epoll, RFC 2920 as a server: all commands of a read are answered in
- * one write. Written for two servers that behave; a line of another kind ends the run loudly.
+ * Listens on 127.0.0.1. One process, epoll; all commands of one read are answered in one write
+ * (RFC 2920). Written for two servers that behave: a line of another kind ends the run loudly.
  *
- * A message that has a field "X-Sent: N" (nanoseconds of CLOCK_MONOTONIC, as smtp_blast -x writes it) is
- * also measured: from N until its last line is here. -o FILE gets a line "N ARRIVED" for each of them.
+ * A message that has a field "X-Sent: N" (nanoseconds of CLOCK_MONOTONIC, see smtp_blast -x) is
+ * also measured: from N until its last line is here. -o FILE gets a line "N ARRIVED" for it.
+ * Signatures are counted by their fields and by "a=rsa-sha256" in a line of the head; nobody
+ * checks them here.
  *
- * Signatures are counted by their fields and by "a=rsa-sha256" in a line of the head; nobody checks them here.
- *
- * Standard input asks: "count" is answered with one line of JSON, "reset" starts anew and is answered the
- * same way; its end ends the program. arrived_ns is the arrival of the last message, CLOCK_MONOTONIC.
+ * Standard input asks: "count" is answered with one line of JSON, "reset" starts anew and is
+ * answered in the same way; its end ends the program. arrived_ns is the arrival of the last
+ * message, CLOCK_MONOTONIC.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,7 +30,14 @@
 #include <unistd.h>
 
 /* A line of content is at most 1,000 (RFC 5321 4.5.3.1.6); what does not end is not kept either. */
-enum { EVENTS = 256, READ_BYTES = 65536, LINE_BYTES = 4096, REPLY_BYTES = 16384, ASK_BYTES = 64, LATENCIES_MAX = 1 << 22 };
+enum {
+	EVENTS = 256,
+	READ_BYTES = 65536,
+	LINE_BYTES = 4096,
+	REPLY_BYTES = 16384,
+	ASK_BYTES = 64,
+	LATENCIES_MAX = 1 << 22
+};
 
 struct peer {
 	int fd;
@@ -42,7 +50,8 @@ struct peer {
 };
 
 static struct {
-	uint64_t messages, recipients, connections, open, bytes, signatures, rsa, first_ns, arrived_ns;
+	uint64_t messages, recipients, connections, open, bytes, signatures, rsa, first_ns,
+	    arrived_ns;
 	size_t latencies_n;
 } counted;
 static double *latency_ms;
@@ -100,7 +109,8 @@ static void
 command_take(struct peer *p)
 {
 	if (is_word(p, "EHLO")) {
-		say(p, "250-sink.bench.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250 ENHANCEDSTATUSCODES\r\n");
+		say(p, "250-sink.bench.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250-8BITMIME\r\n250 "
+		       "ENHANCEDSTATUSCODES\r\n");
 	} else if (is_word(p, "DATA")) {
 		say(p, "354 go on\r\n");
 		p->is_content = p->is_head = true;
@@ -108,7 +118,8 @@ command_take(struct peer *p)
 	} else if (is_word(p, "QUIT")) {
 		say(p, "221 2.0.0 bye\r\n");
 		p->is_quitting = true;
-	} else if (is_word(p, "MAIL") || is_word(p, "RCPT") || is_word(p, "RSET") || is_word(p, "HELO") || is_word(p, "NOOP")) {
+	} else if (is_word(p, "MAIL") || is_word(p, "RCPT") || is_word(p, "RSET") ||
+		   is_word(p, "HELO") || is_word(p, "NOOP")) {
 		counted.recipients += is_word(p, "RCPT");
 		say(p, "250 2.0.0 ok\r\n");
 	} else {
@@ -129,7 +140,8 @@ message_done(struct peer *p)
 	if (p->sent_ns != 0 && counted.latencies_n < LATENCIES_MAX) {
 		latency_ms[counted.latencies_n++] = (double)(now - p->sent_ns) / 1e6;
 		if (stamps != NULL)
-			fprintf(stamps, "%llu %llu\n", (unsigned long long)p->sent_ns, (unsigned long long)now);
+			fprintf(stamps, "%llu %llu\n", (unsigned long long)p->sent_ns,
+			    (unsigned long long)now);
 	}
 	say(p, "250 2.0.0 taken\r\n");
 }
@@ -247,12 +259,16 @@ answer(void)
 	size_t n = counted.latencies_n;
 
 	qsort(latency_ms, n, sizeof(*latency_ms), double_order);
-	printf("{\"messages\":%llu,\"recipients\":%llu,\"connections\":%llu,\"open\":%llu,\"bytes\":%llu,"
-	       "\"signatures\":%llu,\"rsa\":%llu,\"first_ns\":%llu,\"arrived_ns\":%llu,\"measured\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
-	    (unsigned long long)counted.messages, (unsigned long long)counted.recipients, (unsigned long long)counted.connections,
-	    (unsigned long long)counted.open, (unsigned long long)counted.bytes, (unsigned long long)counted.signatures,
-	    (unsigned long long)counted.rsa, (unsigned long long)counted.first_ns, (unsigned long long)counted.arrived_ns, n, n > 0 ? latency_ms[n / 2] : 0, n > 0 ? latency_ms[n * 99 / 100] : 0,
-	    n > 0 ? latency_ms[n - 1] : 0);
+	printf("{\"messages\":%llu,\"recipients\":%llu,\"connections\":%llu,\"open\":%llu,"
+	       "\"bytes\":%llu,"
+	       "\"signatures\":%llu,\"rsa\":%llu,\"first_ns\":%llu,\"arrived_ns\":%llu,"
+	       "\"measured\":%zu,\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
+	    (unsigned long long)counted.messages, (unsigned long long)counted.recipients,
+	    (unsigned long long)counted.connections, (unsigned long long)counted.open,
+	    (unsigned long long)counted.bytes, (unsigned long long)counted.signatures,
+	    (unsigned long long)counted.rsa, (unsigned long long)counted.first_ns,
+	    (unsigned long long)counted.arrived_ns, n, n > 0 ? latency_ms[n / 2] : 0,
+	    n > 0 ? latency_ms[n * 99 / 100] : 0, n > 0 ? latency_ms[n - 1] : 0);
 	fflush(stdout);
 	if (stamps != NULL)
 		fflush(stamps);
@@ -289,7 +305,8 @@ question_take(void)
 static int
 listen_on(uint16_t port)
 {
-	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
 	int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) != 0 ||

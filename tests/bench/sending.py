@@ -186,7 +186,7 @@ def run_relay(bench, round_no):
 def openssl_rsa_per_second(seconds):
     """RSA-2048 signatures of one process that does nothing else."""
     out = subprocess.run(["openssl", "speed", "-mr", "-seconds", str(seconds), "rsa2048"], capture_output=True, text=True, check=True).stdout
-    return 1 / float(re.search(r"^\+F2:\d+:2048:([\d.e-]+):", out, re.MULTILINE)[1])
+    return float(re.search(r"^\+F2:\d+:2048:([\d.]+):", out, re.MULTILINE)[1])
 
 
 class Signing:
@@ -401,7 +401,7 @@ def time_command(bench, server, round_no, count, words, operand=()):
     took = time.monotonic() - began
     if done.returncode != 2:
         bench.put(part="queue-commands", round=round_no, queued=count, command=" ".join(words), seconds=round(took, 3), code=done.returncode,
-                  lines=done.stdout.count("\n"), said=done.stderr[-200:] if done.returncode else "")
+                  lines=done.stdout.count("\n"), last=done.stdout[-100:].rpartition("\n")[0].rpartition("\n")[2], said=done.stderr[-200:])
     return done.stdout
 
 

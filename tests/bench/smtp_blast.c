@@ -1,14 +1,17 @@
 /*
  * SMTP load that costs little itself: one process, epoll, many sessions.
  *
- *	smtp_blast [-px] [-s SESSIONS] [-m MESSAGES] [-l BYTES] [-r RATE] [-u USERS] [-d DOMAIN] [-D DOMAINS] [-o FILE] IPV4 PORT
+ *	smtp_blast [-px] [-s SESSIONS] [-m MESSAGES] [-l BYTES] [-r RATE] [-u USERS]
+ *		[-d DOMAIN] [-D DOMAINS] [-o FILE] IPV4 PORT
  *
- *	-p	MAIL, RCPT and DATA in one write (RFC 2920), as most relays do; else one command at a time
+ *	-p	MAIL, RCPT and DATA in one write (RFC 2920), as most relays do; else one
+ *		command at a time
  *	-r	messages per second in all; 0: as fast as the server takes them
  *	-u	recipients u0@DOMAIN ... in turn; 1 (the default): u@DOMAIN only
  *	-D	domains d0.DOMAIN ... in turn; 1 (the default): DOMAIN only
- *	-x	each message has a field "X-Sent: N", the time when its content began to go out (nanoseconds of CLOCK_MONOTONIC)
- *	-o	with -x, a line "N ACCEPTED" in FILE for each message: when it began and when its 250 came
+ *	-x	each message has a field "X-Sent: N", the time when its content began to go
+ *		out (nanoseconds of CLOCK_MONOTONIC)
+ *	-o	a line "N ACCEPTED" in FILE for each message: that time, and when its 250 came
  *
  * The mail is not all the same: BODIES different bodies of words, half of them multipart, every
  * eighth with base64, and each message has its own Message-ID. Prints one line of JSON; the latency
@@ -29,7 +32,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BODIES = 64, EVENTS = 256, HEAD_BYTES = 512, REPLY_BYTES = 2048, SILENCE_MS = 60000, SMALL_BYTES = 400 };
+enum {
+	BODIES = 64,
+	EVENTS = 256,
+	HEAD_BYTES = 512,
+	REPLY_BYTES = 2048,
+	SILENCE_MS = 60000,
+	SMALL_BYTES = 400
+};
 
 enum step { STEP_GREETING, STEP_EHLO, STEP_MAIL, STEP_RCPT, STEP_DATA, STEP_BODY, STEP_IDLE };
 
@@ -58,7 +68,12 @@ static struct {
 	const char *domain;
 	FILE *stamps;
 	struct sockaddr_in to;
-} options = {.sessions = 1, .users = 1, .domains = 1, .messages = 1000, .bytes = 5120, .domain = "bench.test"};
+} options = {.sessions = 1,
+    .users = 1,
+    .domains = 1,
+    .messages = 1000,
+    .bytes = 5120,
+    .domain = "bench.test"};
 
 static int events_fd;
 static struct body bodies[BODIES];
@@ -145,7 +160,8 @@ put_base64(struct body *b, size_t until)
 	}
 }
 
-/* Everything of a message after its Message-ID, with the dot at the end. Below SMALL_BYTES it is a line or two of text. */
+/* Everything of a message after its Message-ID, with the dot at the end. Below SMALL_BYTES it is a
+ * line or two of text. */
 static void
 body_make(struct body *b, unsigned i)
 {
@@ -238,7 +254,8 @@ rcpt_put(struct session *s, int at)
 		snprintf(user, sizeof(user), "u%u", (unsigned)(s->number % options.users));
 	if (options.domains > 1)
 		snprintf(part, sizeof(part), "d%u.", (unsigned)(s->number % options.domains));
-	return at + snprintf(s->head + at, HEAD_BYTES - (size_t)at, "RCPT TO:<%s@%s%s>\r\n", user, part, options.domain);
+	return at + snprintf(s->head + at, HEAD_BYTES - (size_t)at, "RCPT TO:<%s@%s%s>\r\n", user,
+			part, options.domain);
 }
 
 static int
@@ -282,7 +299,8 @@ session_body(struct session *s)
 
 	s->sent_ns = now_ns();
 	if (options.is_stamped)
-		n += snprintf(s->head + n, HEAD_BYTES - (size_t)n, "X-Sent: %llu\r\n", (unsigned long long)s->sent_ns);
+		n += snprintf(s->head + n, HEAD_BYTES - (size_t)n, "X-Sent: %llu\r\n",
+		    (unsigned long long)s->sent_ns);
 	session_send(s, STEP_BODY, 1, n, (struct iovec){b->p, b->n});
 }
 
@@ -293,7 +311,8 @@ session_done(struct session *s)
 
 	latency_ms[done_n++] = (double)(now - s->began_ns) / 1e6;
 	if (options.stamps != NULL && !s->is_refused)
-		fprintf(options.stamps, "%llu %llu\n", (unsigned long long)s->sent_ns, (unsigned long long)now);
+		fprintf(options.stamps, "%llu %llu\n", (unsigned long long)s->sent_ns,
+		    (unsigned long long)now);
 	refused_n += s->is_refused;
 	session_next(s);
 }
